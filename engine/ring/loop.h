@@ -21,6 +21,7 @@ struct LoopOptions {
     std::uint32_t sq_entries = 512;
     std::uint32_t cq_entries = 4096;
     std::uint32_t offload_threads = 2;
+    bool plain_kernel = false;  // use no feature the kernel may lack: how tests reach the fallbacks
     fiber::SchedulerOptions scheduler;
 };
 
@@ -62,8 +63,8 @@ struct Timer {
 
 class Loop {
 public:
-    /// Errors: kUnsupported (no io_uring, or an operation we cannot do without is missing),
-    /// kSystem.
+    /// For the calling thread: it alone may use and destroy the loop. Errors: kUnsupported (no
+    /// io_uring, or an operation we cannot do without is missing), kSystem.
     [[nodiscard]] static Result<std::unique_ptr<Loop>> make(const LoopOptions& options = {});
     ~Loop();
     Loop(const Loop&) = delete;
