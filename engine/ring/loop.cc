@@ -38,16 +38,17 @@ bool Loop::Impl::has_ended() const noexcept {
     return is_stopping_now || (is_stopping && scheduler->live_count() == 0);
 }
 
+// What is ready at the start (spawned from outside, or left over) keeps the turn from waiting.
 void Loop::Impl::turn(std::int64_t wait_until_us) {
     ENSURE(!is_in_turn, "a turn inside a turn");
     is_in_turn = true;
-    (void)scheduler->run_ready(kFibersPerTurn);  // the rest has its next turn
-    run_deferred();
     const bool may_wait = !scheduler->has_ready() && deferred.empty() && !has_ended();
     uring->enter(may_wait ? std::min(wait_until_us, timers.first_due_us()) : 0);
     turn_now_us = now_us();
     reap();
     timers.fire_due(turn_now_us);
+    (void)scheduler->run_ready(kFibersPerTurn);  // the rest has its next turn
+    run_deferred();
     is_in_turn = false;
 }
 

@@ -70,10 +70,11 @@ public:
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
 
-    /// Runs until `stop` and no fiber is alive, or until `stop_now`.
+    /// Runs until `stop` and no fiber is alive, or until `stop_now`; can be called again.
     void run();
-    /// One turn: submit, wait at most until `wait_until_us` (or the next timer), reap, run ready
-    /// fibers. For tests and `run`.
+    /// One turn: submit, wait at most until `wait_until_us` (or the next timer; not at all while
+    /// something is ready), reap, fire timers, run ready fibers and deferred tasks. For tests and
+    /// `run`.
     void turn(std::int64_t wait_until_us);
     void stop() noexcept;      // run() returns once every fiber has ended
     void stop_now() noexcept;  // run() returns after the present turn

@@ -135,12 +135,15 @@ Uring::~Uring() {
         return;
     }
     // Closing alone leaves standing polls, and through them the sockets, alive until a kernel
-    // worker gets to it. Kernels before 6.0 do not know the call; there it stays so.
+    // worker gets to it: cancel them, then let the deferred ends run. Kernels before 6.0 do not
+    // know the call; there it stays so.
+    call_enter(0, 0);
     io_uring_sync_cancel_reg all{};
     all.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
     all.timeout.tv_sec = -1;
     all.timeout.tv_nsec = -1;
     (void)io_uring_register_sync_cancel(&ring_, &all);  // ENOENT when nothing stands
+    call_enter(0, 0);
     io_uring_queue_exit(&ring_);
 }
 
