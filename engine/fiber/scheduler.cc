@@ -83,7 +83,7 @@ void Scheduler::Impl::run_body(void* argument) {
     switch_last(*impl.thread_state, fiber.context, impl.loop_context);
 }
 
-void Scheduler::Impl::resume(Fiber& fiber) noexcept {
+[[gnu::always_inline]] inline void Scheduler::Impl::resume(Fiber& fiber) noexcept {
     fiber.state = State::kRunning;
     fiber.ready_by = ReadyBy::kNone;
     current = &fiber;
@@ -113,7 +113,7 @@ void Scheduler::Impl::release(Fiber& fiber) noexcept {
     --live_count;
 }
 
-Wake Scheduler::Impl::park(bool for_op, bool shielded) {
+[[gnu::always_inline]] inline Wake Scheduler::Impl::park(bool for_op, bool shielded) {
     Fiber& self = running();
     ENSURE(no_park_depth == 0, "parked inside a NoPark scope");
     if (self.cancelled && !shielded) {

@@ -14,7 +14,14 @@
 namespace hako::fiber {
 namespace {
 
+// TSan maps memory of its own for each fiber and keeps it; it also makes each spawn 0.7 ms.
+constexpr bool kCountsMappings = !HAKO_TSAN;
+constexpr int kSpawns = HAKO_TSAN ? 2'000 : 100'000;
+
 std::size_t mapping_count() {
+    if (!kCountsMappings) {
+        return 0;
+    }
     std::ifstream maps("/proc/self/maps");
     std::size_t lines = 0;
     for (std::string line; std::getline(maps, line);) {
@@ -88,7 +95,7 @@ TEST(FiberStacks, AHundredThousandSpawnsReuseStacks) {
     };
     spawn_and_run();
     const std::size_t mappings_before = mapping_count();
-    for (int index = 0; index < 100'000; ++index) {
+    for (int index = 0; index < kSpawns; ++index) {
         spawn_and_run();
     }
     EXPECT_EQ(places.size(), 1U);
