@@ -24,6 +24,28 @@ void BM_SwitchPair(benchmark::State& state) {
 }
 BENCHMARK(BM_SwitchPair);
 
+// The same in a full turn of 256: what is left of it when the loop is busy.
+void BM_SwitchPairInTurn(benchmark::State& state) {
+    constexpr std::uint32_t kPerTurn = 256;
+    const auto scheduler = Scheduler::make();
+    bool is_done = false;
+    for (int index = 0; index < 4; ++index) {
+        const auto yielding = scheduler->spawn("yielding", [&] {
+            while (!is_done) {
+                scheduler->yield();
+            }
+        });
+        ENSURE(yielding.has_value(), "spawn failed");
+    }
+    for (auto _ : state) {
+        (void)scheduler->run_ready(kPerTurn);  // always that many
+    }
+    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * kPerTurn);
+    is_done = true;
+    (void)scheduler->run_ready(kPerTurn);  // ends them
+}
+BENCHMARK(BM_SwitchPairInTurn);
+
 void BM_ParkUnpark(benchmark::State& state) {
     const auto scheduler = Scheduler::make();
     const auto parked = scheduler->spawn("parked", [&] {
