@@ -25,7 +25,7 @@ struct FiberId {
 enum class Wake : std::uint8_t { kNotified, kCancelled };
 
 struct SchedulerOptions {
-    std::uint32_t stack_bytes = 64 * 1024;  // times four under sanitizers
+    std::uint32_t stack_bytes = 64 * 1024;  // usable, times four under sanitizers
     std::uint32_t fibers_max =
         16384;  // two mappings each; the kernel's default allows 65 530 mappings
     std::uint32_t stacks_kept_max = 256;  // idle stacks beyond it are unmapped
@@ -33,14 +33,15 @@ struct SchedulerOptions {
 
 class Scheduler {
 public:
+    /// For the calling thread: only it may use the scheduler (checked in `run_ready`).
     [[nodiscard]] static std::unique_ptr<Scheduler> make(const SchedulerOptions& options = {});
     ~Scheduler();  // ENSUREs that no fiber is alive
     Scheduler(const Scheduler&) = delete;
     Scheduler& operator=(const Scheduler&) = delete;
 
     /// Starts `body` on a pooled stack; it first runs from the next `run_ready`. `name` is a
-    /// literal, shown on stack overflow and in aborts. Errors: kLimit at `fibers_max` (`body` is
-    /// then untouched).
+    /// literal, shown on stack overflow and in aborts. Errors: kLimit at `fibers_max`, kSystem when
+    /// no stack can be mapped (`body` is then untouched).
     [[nodiscard]] Result<FiberId> spawn(const char* name, std::move_only_function<void()>&& body);
 
     /// Runs ready fibers, at most `count_max` switches; returns how many ran. From the loop only,
@@ -60,6 +61,13 @@ public:
     Wake park(bool shielded = false);
     /// Makes the fiber ready; nothing if it has ended. Cheap; callable from completions.
     void unpark(FiberId id) noexcept;
+    /// The same pair for whoever waits for one event of its own (a completion, a timer): `park_op`
+    /// is ended by `unpark_op` and `cancel` only, so an `unpark` meanwhile is kept for the fiber's
+    /// next `park` instead of ending this wait early or being lost in it. kCancelled may come with
+    /// the event; callers look at their record. `unpark_op` also ends a plain `park`, and is true
+    /// if it was what ended the wait.
+    Wake park_op(bool shielded = false);
+    bool unpark_op(FiberId id) noexcept;
     /// Cancellation is a value: the fiber's present and later waits return kCancelled; it ends by
     /// returning.
     void cancel(FiberId id) noexcept;
@@ -67,17 +75,18 @@ public:
     [[nodiscard]] bool is_cancelled() const noexcept;  // of the running fiber
     /// Lets other ready fibers run.
     void yield();
-    /// Parks until `id` has ended; returns at once if it has.
+    /// Parks until `id` has ended; returns at once if it has. Not cut short by cancellation.
     void join(FiberId id);
 
     struct Impl;
 
 private:
+    friend class NoPark;
     explicit Scheduler(const SchedulerOptions& options);
     std::unique_ptr<Impl> impl_;
 };
 
-/// While one is open the running fiber must not park (checked).
+/// While one is open the running fiber must not park (checked). Scopes of one thread nest.
 class NoPark {
 public:
     explicit NoPark(Scheduler& scheduler) noexcept;

@@ -21,6 +21,7 @@ struct LoopOptions {
     std::uint32_t sq_entries = 512;
     std::uint32_t cq_entries = 4096;
     std::uint32_t offload_threads = 2;
+    bool plain_kernel = false;  // use no feature the kernel may lack: how tests reach the fallbacks
     fiber::SchedulerOptions scheduler;
 };
 
@@ -62,17 +63,18 @@ struct Timer {
 
 class Loop {
 public:
-    /// Errors: kUnsupported (no io_uring, or an operation we cannot do without is missing),
-    /// kSystem.
+    /// For the calling thread: it alone may use and destroy the loop. Errors: kUnsupported (no
+    /// io_uring, or an operation we cannot do without is missing), kSystem.
     [[nodiscard]] static Result<std::unique_ptr<Loop>> make(const LoopOptions& options = {});
     ~Loop();
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
 
-    /// Runs until `stop` and no fiber is alive, or until `stop_now`.
+    /// Runs until `stop` and no fiber is alive, or until `stop_now`; can be called again.
     void run();
-    /// One turn: submit, wait at most until `wait_until_us` (or the next timer), reap, run ready
-    /// fibers. For tests and `run`.
+    /// One turn: submit, wait at most until `wait_until_us` (or the next timer; not at all while
+    /// something is ready), reap, fire timers, run ready fibers and deferred tasks. For tests and
+    /// `run`.
     void turn(std::int64_t wait_until_us);
     void stop() noexcept;      // run() returns once every fiber has ended
     void stop_now() noexcept;  // run() returns after the present turn
