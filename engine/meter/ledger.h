@@ -67,11 +67,18 @@ public:
 
 private:
     Ledger() = default;
+    struct Scan;
     [[nodiscard]] Result<void> recover();
-    [[nodiscard]] Result<void> adopt(std::uint64_t number, std::uint64_t number_before);
+    [[nodiscard]] Result<void> start_first(std::uint64_t number, std::uint64_t first_sequence);
+    [[nodiscard]] Result<void> check_full(std::uint64_t number);
+    [[nodiscard]] Scan scan(const Segment& segment) const noexcept;
+    void remove_torn(const Segment& segment, std::uint64_t used_count) noexcept;
+    [[nodiscard]] SegmentHeader header_for(std::uint64_t number, std::uint64_t first_sequence)
+        const noexcept;
     [[nodiscard]] bool roll() noexcept;
+    void retire(Segment* segment) noexcept;
+    [[nodiscard]] Result<bool> sync_retired(const Segment* current);
     void rearm_pages(const Segment& segment, std::uint64_t sequence) noexcept;
-    [[nodiscard]] Result<void> sync_retired();
 
     std::uint64_t segment_bytes_ = 0;
     UniqueFd directory_;

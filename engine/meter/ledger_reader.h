@@ -31,10 +31,13 @@ public:
 
 private:
     static constexpr std::size_t kBlockRecords = 256;
+    enum class Behind : std::uint8_t { kNothing, kRecords, kSegment };
+    LedgerReader() = default;
     [[nodiscard]] Result<bool> open_segment_after(std::uint64_t number);
-    [[nodiscard]] Result<bool> fill_block();
-    [[nodiscard]] Result<bool> valid_behind(std::uint64_t index);
-    [[nodiscard]] Result<std::size_t> read_slots(std::uint64_t index, std::size_t count);
+    [[nodiscard]] Result<void> fill_block();
+    [[nodiscard]] Result<Behind> look_behind();
+    [[nodiscard]] Result<void> skip_gap();
+    [[nodiscard]] bool slot_valid(const LedgerRecord& record, std::uint64_t index) const noexcept;
 
     UniqueFd directory_;
     UniqueFd fd_;

@@ -64,6 +64,8 @@ struct Segment {
         int directory_fd, std::uint64_t number
     );
 
+    /// Reserves blocks that a copied or restored (sparse) file lacks. Errors: kSystem.
+    [[nodiscard]] Result<void> reserve_blocks() const;
     [[nodiscard]] LedgerRecord* slot(std::uint64_t index) const noexcept;
     [[nodiscard]] std::uint64_t free_count() const noexcept {
         return header.records_count_max - used_count;
