@@ -21,7 +21,7 @@ void set_log_level(Level level_min) noexcept;
 /// Writes to `fd` instead of standard error (tests, --log-file); the descriptor is borrowed.
 void set_log_fd(int fd, bool journal, bool colour) noexcept;
 
-/// Behind `log_line`: formats into a buffer on the stack (cut at 2 KiB, marked with `...`), escapes
+/// Behind `log_line`: formats into a buffer on the stack (cut at 1 KiB, marked with `...`), escapes
 /// control characters so that a line stays one line, and writes it with one write(2).
 void vlog_line(Level level, std::string_view area, fmt::string_view format, fmt::format_args args);
 

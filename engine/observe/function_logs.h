@@ -15,12 +15,12 @@
 namespace hako::observe {
 
 struct FunctionLogsOptions {
-    std::string directory;                       // STATE/log; made (0700) if missing
-    std::size_t buffer_bytes_max = 256U << 10U;  // waiting text per function
-    std::size_t buffers_bytes_max = 8U << 20U;   // waiting text of all functions
-    std::uint64_t file_bytes_max = 64U << 20U;   // then .log becomes .log.1
-    std::uint32_t rotations_max = 5;             // .log.1 to .log.5
-    std::uint32_t retention_days = 14;           // 0: keep for ever
+    std::string directory;                      // STATE/log; made (0700) if missing
+    std::size_t buffer_bytes_max = 2U << 20U;   // waiting text per function
+    std::size_t buffers_bytes_max = 8U << 20U;  // waiting text of all functions
+    std::uint64_t file_bytes_max = 64U << 20U;  // then .log becomes .log.1
+    std::uint32_t rotations_max = 5;            // .log.1 to .log.5
+    std::uint32_t retention_days = 14;          // 0: keep for ever
 };
 
 struct LogFile;
@@ -41,8 +41,10 @@ private:
         LogFile* file = nullptr;
         std::string text;
         std::uint64_t dropped_bytes = 0;  // before `text`
-        std::size_t file_bytes = 0;       // how many bytes were written
+        std::size_t text_bytes = 0;       // of `text`, before any marker
+        std::size_t lost_bytes = 0;       // of `text`: could not be written
     };
+    [[nodiscard]] Result<void> write_item(Item& item) const;
     std::vector<Item> items_;
     std::int64_t day_ = 0;
     const FunctionLogsOptions* options_ = nullptr;
@@ -67,7 +69,7 @@ public:
     void append(LogHandle log, std::string_view text);
 
     /// Text is waiting.
-    [[nodiscard]] bool dirty() const noexcept { return waiting_bytes_ > 0 || dirty_count_ > 0; }
+    [[nodiscard]] bool dirty() const noexcept { return !dirty_files_.empty(); }
     /// Takes what is waiting; nullptr if nothing is, or if the batch before has not been given
     /// back. The text goes to the file of the day of `wall_us`.
     [[nodiscard]] std::unique_ptr<FlushBatch> take_flush_batch(std::int64_t wall_us);
@@ -85,11 +87,11 @@ public:
 
 private:
     explicit FunctionLogs(const FunctionLogsOptions& options);
+    void mark_dirty(LogFile& file);
     FunctionLogsOptions options_;
     UniqueFd directory_;
     std::unordered_map<std::string, std::unique_ptr<LogFile>> files_;
-    std::vector<LogFile*> dirty_files_;
-    std::size_t dirty_count_ = 0;
+    std::vector<LogFile*> dirty_files_;  // each once: LogFile::dirty
     std::size_t waiting_bytes_ = 0;
     bool flushing_ = false;
     std::uint64_t dropped_bytes_ = 0;
