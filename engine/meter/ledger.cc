@@ -207,14 +207,16 @@ Result<void> Ledger::append(LedgerRecord& record) noexcept {
 }
 
 bool Ledger::roll() noexcept {
-    Segment* next = next_.exchange(nullptr, std::memory_order_acq_rel);
+    Segment* next = next_.load(std::memory_order_acquire);
     if (next == nullptr) {
         return false;
     }
     // Retired before replaced: sync reads current_ first and then retired_, so it meets the old
-    // segment in one of them.
+    // segment in one of them. next_ is cleared last: prepare_next, once it sees that, must see the
+    // new current_, or it would make a segment of the same number again.
     retire(current_.load(std::memory_order_relaxed));
     current_.store(next, std::memory_order_release);
+    next_.store(nullptr, std::memory_order_release);
     return true;
 }
 
@@ -234,7 +236,7 @@ std::uint64_t Ledger::slots_free_count() const noexcept {
 }
 
 bool Ledger::wants_segment() const noexcept {
-    return next_.load(std::memory_order_relaxed) == nullptr;
+    return next_.load(std::memory_order_acquire) == nullptr;
 }
 
 Result<void> Ledger::prepare_next() {
@@ -242,7 +244,8 @@ Result<void> Ledger::prepare_next() {
     if (!wants_segment()) {
         return {};
     }
-    // While there is no next segment append cannot roll, so current_ stays.
+    // While there is no next segment append cannot roll, so current_ stays. That the number is new
+    // is checked once more by make, which never replaces a file.
     const SegmentHeader& before = current_.load(std::memory_order_acquire)->header;
     TRY_ASSIGN(
         std::unique_ptr<Segment> segment,
@@ -301,12 +304,14 @@ Result<bool> Ledger::sync_retired(const Segment* current) {
 /// of the engine's memory stays at a few pages however large a segment is. Only hints: without them
 /// (a kernel before 5.14) the loop takes the faults itself.
 void Ledger::rearm_pages(const Segment& segment, std::uint64_t sequence) noexcept {
-    const std::uint64_t index = sequence + 1 - segment.header.first_sequence;
-    const std::uint64_t page_start =
-        (kSegmentHeaderBytes + index * sizeof(LedgerRecord)) / kPageBytes * kPageBytes;
+    // `sequence` was read before the segment: by then the writer may have gone on to this one.
+    const std::uint64_t next_sequence = std::max(sequence + 1, segment.header.first_sequence);
+    const std::uint64_t index = next_sequence - segment.header.first_sequence;
     const std::uint64_t bytes_max = segment.mapping.size_bytes();
-    const std::uint64_t ahead_bytes =
-        std::min(kPagesAhead * kPageBytes, bytes_max - std::min(bytes_max, page_start));
+    const std::uint64_t page_start = std::min(
+        (kSegmentHeaderBytes + index * sizeof(LedgerRecord)) / kPageBytes * kPageBytes, bytes_max
+    );
+    const std::uint64_t ahead_bytes = std::min(kPagesAhead * kPageBytes, bytes_max - page_start);
     if (ahead_bytes > 0) {
         (void)::madvise(segment.mapping.data() + page_start, ahead_bytes, MADV_POPULATE_WRITE);
     }

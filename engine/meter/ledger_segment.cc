@@ -146,23 +146,24 @@ Result<SegmentHeader> read_segment_header(int fd, std::uint64_t number) {
 
 Result<std::unique_ptr<Segment>> Segment::make(int directory_fd, const SegmentHeader& wanted) {
     const std::string name = segment_name(wanted.number);
-    const std::string temporary = name + ".tmp";
-    (void)::unlinkat(directory_fd, temporary.c_str(), 0);  // of a crashed run; O_EXCL tells if not
+    constexpr const char* kTemporary = "next.tmp";
+    (void)::unlinkat(directory_fd, kTemporary, 0);  // of a crashed run; O_EXCL tells if not
     auto segment = std::make_unique<Segment>();
     segment->header = wanted;
     segment->header.crc32c = header_crc(segment->header);
     segment->fd.reset(
-        ::openat(directory_fd, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)
+        ::openat(directory_fd, kTemporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)
     );
     if (!segment->fd) {
         return fail_errno("create ledger segment");
     }
     auto filled = write_segment_file(segment->fd.get(), segment->header);
-    if (filled && ::renameat(directory_fd, temporary.c_str(), directory_fd, name.c_str()) < 0) {
+    // A link instead of a rename: it fails where a file of that name exists.
+    if (filled && ::linkat(directory_fd, kTemporary, directory_fd, name.c_str(), 0) < 0) {
         filled = fail_errno("name ledger segment");
     }
+    (void)::unlinkat(directory_fd, kTemporary, 0);  // if it stays, the next call takes it away
     if (!filled) {
-        (void)::unlinkat(directory_fd, temporary.c_str(), 0);  // the first error is the one to tell
         return fail(filled.error());
     }
     if (::fsync(directory_fd) < 0) {
