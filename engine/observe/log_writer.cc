@@ -82,7 +82,13 @@ Result<void> rotate(int function_fd, const std::string& name, std::uint32_t rota
 std::size_t write_parts(int fd, std::span<iovec> parts, int& failed_errno) {
     std::size_t written_bytes = 0;
     failed_errno = 0;
-    while (!parts.empty()) {
+    while (true) {
+        while (!parts.empty() && parts.front().iov_len == 0) {
+            parts = parts.subspan(1);
+        }
+        if (parts.empty()) {
+            break;
+        }
         const ssize_t put = ::writev(fd, parts.data(), static_cast<int>(parts.size()));
         if (put < 0 && errno == EINTR) {
             continue;
@@ -133,6 +139,9 @@ Result<OpenLog> open_for_writing(const LogPlace& place, std::size_t wanted_bytes
 }  // namespace
 
 LogWritten write_log(const LogPlace& place, std::uint64_t dropped_bytes, std::string_view text) {
+    if (dropped_bytes == 0 && text.empty()) {
+        return {};  // everything was dropped behind it: the next batch has the marker
+    }
     auto log = open_for_writing(place, text.size());
     if (!log) {
         return failure(log.error());
