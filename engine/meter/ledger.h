@@ -51,8 +51,8 @@ public:
 
     /// True if `prepare_next` should be offloaded.
     [[nodiscard]] bool wants_segment() const noexcept;
-    /// Blocks: makes the next segment. Errors: kSystem (disk full; try again later). No-op if there
-    /// is one.
+    /// Blocks: makes the next segment; nothing to do if there is one. Errors: kSystem (disk full):
+    /// `wants_segment` stays true, so try again after a pause, not at once.
     [[nodiscard]] Result<void> prepare_next();
 
     /// Appended but not yet known to be on the disk.

@@ -57,6 +57,7 @@ public:
     [[nodiscard]] static Result<std::unique_ptr<FunctionLogs>> make(
         const FunctionLogsOptions& options
     );
+    /// No batch may be out: it points in here.
     ~FunctionLogs();
     FunctionLogs(const FunctionLogs&) = delete;
     FunctionLogs& operator=(const FunctionLogs&) = delete;
