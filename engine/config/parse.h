@@ -26,7 +26,6 @@ struct ParseWorld {
     std::string home;                                 // of the caller; state of a non-root engine
     bool is_root = false;
     bool has_hako_user = false;
-    std::uint32_t processors_count = 1;
 };
 
 /// Defaults, then the TOML file, then the command line (the last one wins). Prints help, version,
