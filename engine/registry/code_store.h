@@ -24,9 +24,8 @@ inline constexpr std::uint32_t kPackageEntriesMax = 65535;
 
 /// An unpacked package in STATE/code/<id>/.
 struct CodePackage {
-    std::string id;         // 64 hex digits of the zip's SHA-256
-    std::string sha256;     // the same in base64
-    std::uint64_t bytes{};  // of the zip; 0 for a package found on disk
+    std::string id;      // 64 hex digits of the zip's SHA-256
+    std::string sha256;  // the same in base64
 };
 
 /// Content-addressed store of unpacked code. Thread-safe; everything but dropping a lease blocks
@@ -52,7 +51,7 @@ public:
     /// Errors as Lambda gives them, with what exactly is wrong behind.
     [[nodiscard]] std::expected<CodeLease, ApiError> add(std::span<const std::byte> zip);
     /// A lease on a package the database refers to, without looking at the disk.
-    [[nodiscard]] CodeLease lease(std::string_view id);
+    [[nodiscard]] CodeLease lease(const std::string& id);
     /// Removes packages that nobody leases any more; returns how many. Packages whose removal fails
     /// are left for the next start.
     std::uint32_t collect();
@@ -60,11 +59,12 @@ public:
     [[nodiscard]] std::string package_path(std::string_view id) const;
 
 private:
-    struct Unpacked;
-    [[nodiscard]] std::expected<void, ApiError> unpack(
-        std::span<const std::byte> zip, const std::string& id
+    [[nodiscard]] CodeLease lease_locked(const std::string& id);
+    template <typename ScratchDir>
+    [[nodiscard]] std::expected<CodeLease, ApiError> install(
+        const std::string& id, ScratchDir& scratch
     );
-    [[nodiscard]] std::string scratch_name();
+    [[nodiscard]] std::string scratch_name(std::string_view prefix);
 
     int dir_fd_;
     std::string path_;

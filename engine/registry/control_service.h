@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -80,6 +81,60 @@ public:
 
     /// Removes code nobody uses any more (call it after the last instance of an old version went).
     void collect_code();
+
+private:
+    struct Call;
+    struct Route;
+    class BusyMark;
+    using Outcome = std::expected<ControlAnswer, ApiError>;
+
+    // control_service.cc
+    [[nodiscard]] static const Route* find_route(std::string_view operation);
+    [[nodiscard]] Outcome dispatch(const Route& route, Call& call);
+    [[nodiscard]] std::expected<FunctionName, ApiError> name_of(const Call& call, NameShape shape)
+        const;
+    [[nodiscard]] std::expected<FunctionRef, ApiError> target(const FunctionName& name) const;
+    [[nodiscard]] std::expected<BusyMark, ApiError> mark_busy(std::string_view name);
+    void announce(const FunctionRef& before, const FunctionRef& after) const;
+
+    // control_functions.cc
+    [[nodiscard]] Outcome create_function(Call& call);
+    [[nodiscard]] Outcome update_code(Call& call);
+    [[nodiscard]] Outcome update_configuration(Call& call);
+    [[nodiscard]] Outcome delete_function(Call& call);
+    [[nodiscard]] Outcome install(Call& call, FunctionVersion next, int status);
+
+    // control_reads.cc
+    [[nodiscard]] Outcome get_function(Call& call);
+    [[nodiscard]] Outcome get_configuration(Call& call);
+    [[nodiscard]] Outcome list_functions(Call& call);
+    [[nodiscard]] Outcome get_account_settings(Call& call);
+
+    // control_concurrency.cc
+    [[nodiscard]] Outcome put_concurrency(Call& call);
+    [[nodiscard]] Outcome get_concurrency(Call& call);
+    [[nodiscard]] Outcome delete_concurrency(Call& call);
+    [[nodiscard]] Outcome put_provisioned(Call& call);
+    [[nodiscard]] Outcome get_provisioned(Call& call);
+    [[nodiscard]] Outcome delete_provisioned(Call& call);
+    [[nodiscard]] std::expected<FunctionRef, ApiError> whole_function(Call& call) const;
+    [[nodiscard]] std::optional<ApiError> change_reserved(
+        const FunctionRef& before, std::optional<std::uint32_t> count
+    );
+    [[nodiscard]] std::optional<ApiError> change_provisioned(
+        const FunctionRef& before, std::uint32_t count
+    );
+    [[nodiscard]] std::optional<ApiError> check_provisioned(
+        const FunctionVersion& function, std::int64_t count
+    ) const;
+
+    Registry& registry_;
+    Store& store_;
+    CodeStore& code_store_;
+    BlockingRunner& runner_;
+    ControlOptions options_;
+    std::unordered_set<std::string> busy_names_;  // functions that are being changed
+    std::uint64_t reserved_pending_ = 0;  // asked for by operations that wait for the database
 };
 
 }  // namespace hako::registry

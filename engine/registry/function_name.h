@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/base/result.h"
 #include "engine/registry/api_error.h"
 
 namespace hako::registry {

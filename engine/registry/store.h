@@ -13,7 +13,6 @@
 #include "engine/registry/function_version.h"
 
 struct sqlite3;
-struct sqlite3_stmt;
 
 namespace hako::registry {
 
