@@ -361,6 +361,24 @@ TEST(ControlDisk, AFailedWriteChangesNothing) {
     EXPECT_EQ(tree_of(state + "/code").size(), 2U) << "the new package must not stay";
 }
 
+TEST_F(Control, TakesALargePackageAsBase64) {
+    engine_.create("f", zip_);
+    // Does not deflate, so the request is beyond what is parsed on the loop.
+    std::string noise;
+    for (int i = 0; i < 4000; ++i) {
+        noise += make_uuid();
+    }
+    const std::string zip = python_zip(noise);
+    ASSERT_GT(zip.size(), 50000U);
+    bool offloaded = false;
+    engine_.runner.before = [&offloaded] { offloaded = true; };
+    const ControlAnswer answer =
+        call("UpdateFunctionCode", R"({"FunctionName":"f","ZipFile":")" + base64_of(zip) + "\"}");
+    ASSERT_EQ(answer.status, 200) << answer.json;
+    EXPECT_TRUE(offloaded);
+    EXPECT_EQ(json_at(answer.json, "/CodeSize"), std::to_string(zip.size()));
+}
+
 TEST_F(Control, LeaksNoDescriptors) {
     const std::size_t before = open_fds_count();
     engine_.create("f", zip_);

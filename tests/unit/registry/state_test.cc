@@ -252,7 +252,7 @@ TEST(Store, RefusesWhatIsNotItsDatabase) {
     EXPECT_NE(Store::open(newer).error().text.find("written by a newer hako"), std::string::npos);
 }
 
-TEST(Store, SyncsEachTransaction) {
+TEST(Store, UsesTheWriteAheadLog) {
     const TempDir dir;
     const std::string path = dir.path() + "/registry.db";
     const auto store = Store::open(path);
