@@ -1,0 +1,132 @@
+#include "engine/config/derive.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace hako::config {
+
+namespace {
+
+constexpr std::string_view kSystemState = "/var/lib/hako";
+constexpr std::string_view kSystemSocket = "/run/hako/hako.sock";
+// Outside of every range that Debian, systemd or a directory service hands out.
+constexpr std::string_view kEngineUid = "1999999999";
+constexpr std::size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
+
+/// FNV-1a: the same state directory always gets the same control group.
+std::uint32_t hash_of(std::string_view text) {
+    std::uint32_t hash = 2166136261U;
+    for (const char character : text) {
+        hash = (hash ^ static_cast<unsigned char>(character)) * 16777619U;
+    }
+    return hash;
+}
+
+/// The first of the usual places that has the program; the first place if none has.
+std::string find_program(
+    const std::string& binary_dir, std::string_view build_dir, std::string_view name
+) {
+    const std::array<std::string, 3> candidates = {
+        fmt::format("{}/{}", binary_dir, name),
+        fmt::format("{}/../libexec/hako/{}", binary_dir, name),
+        fmt::format("{}/../{}/{}", binary_dir, build_dir, name),
+    };
+    for (const std::string& candidate : candidates) {
+        if (access(candidate.c_str(), X_OK) == 0) {
+            return candidate;
+        }
+    }
+    return candidates.front();
+}
+
+std::string fault(std::string_view name, std::string_view value, std::string_view rule) {
+    return fmt::format("{}: '{}' is not {}", name, value, rule);
+}
+
+bool is_region(std::string_view text) {
+    return !text.empty() && text.size() <= 50 && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    });
+}
+
+bool is_cgroup_name(std::string_view text) {
+    return !text.empty() && text.size() <= 64 && text.front() != '.' &&
+           std::ranges::all_of(text, [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
+           });
+}
+
+bool is_account(std::string_view text) {
+    return text.size() == 12 &&
+           std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+}  // namespace
+
+void derive(Settings& settings, const ParseWorld& world) {
+    if (settings.state.empty()) {
+        settings.state =
+            world.is_root ? std::string(kSystemState) : world.home + "/.local/state/hako";
+    }
+    while (settings.state.size() > 1 && settings.state.ends_with('/')) {
+        settings.state.pop_back();
+    }
+    if (settings.socket.empty()) {
+        settings.socket = settings.state == kSystemState ? std::string(kSystemSocket)
+                                                         : settings.state + "/hako.sock";
+    }
+    if (settings.engine_user.empty() && world.is_root) {
+        settings.engine_user = world.has_hako_user ? "hako" : std::string(kEngineUid);
+    }
+    if (settings.cgroup.empty()) {
+        settings.cgroup = fmt::format("hako-{:08x}", hash_of(settings.state));
+    }
+    if (settings.spawner.empty()) {
+        settings.spawner = find_program(world.binary_dir, "sandbox", "hako-spawner");
+    }
+    if (settings.zygote.empty()) {
+        settings.zygote =
+            find_program(world.binary_dir, "runtime-shim/python", "hako-python-zygote");
+    }
+}
+
+std::optional<std::string> check(const Settings& settings) {
+    if (settings.state.front() != '/') {
+        return fault("state", settings.state, "an absolute path");
+    }
+    if (settings.socket.front() != '/' || settings.socket.size() > kSocketPathMax) {
+        return fault(
+            "socket",
+            settings.socket,
+            fmt::format("an absolute path of at most {} bytes", kSocketPathMax)
+        );
+    }
+    if (!is_account(settings.account)) {
+        return fault("account", settings.account, "twelve digits");
+    }
+    if (!is_region(settings.region)) {
+        return fault("region", settings.region, "a region like us-east-1");
+    }
+    if (!is_cgroup_name(settings.cgroup)) {
+        return fault("cgroup", settings.cgroup, "1..64 letters, digits, '-', '_' or '.'");
+    }
+    if (settings.function_concurrency &&
+        *settings.function_concurrency > settings.concurrency_max) {
+        return fault(
+            "function_concurrency",
+            std::to_string(*settings.function_concurrency),
+            fmt::format("at most concurrency_max ({})", settings.concurrency_max)
+        );
+    }
+    return std::nullopt;
+}
+
+}  // namespace hako::config

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace hako::config {
+
+inline constexpr std::uint32_t kPayloadBytesLimit = 6291456;  // Lambda's 6 MB
+
+/// Every setting of the engine. Filled by `parse`; the table in keys.cc has name, default, unit,
+/// range and help of each. After `parse` everything derived (socket, cgroup, paths) is filled in.
+struct Settings {
+    // Where things live
+    std::string state;
+    std::string socket;
+    std::uint32_t socket_mode = 0;  // permission bits
+    std::string spawner;            // path of the spawner's executable
+    std::string zygote;             // path of the Python zygote's executable
+    std::string cgroup;             // name of the cgroup below which sandboxes get theirs
+    // Who we are
+    std::string account;
+    std::string region;
+    std::string engine_user;  // name or number; empty: stay who we are (not root)
+    std::uint32_t sandbox_uid_base = 0;
+    // Instances
+    std::uint32_t pool_native = 0;
+    std::uint32_t pool_executable = 0;
+    std::uint32_t pool_python = 0;
+    std::uint32_t concurrency_max = 0;
+    std::optional<std::uint32_t> function_concurrency;
+    std::uint32_t instances_max = 0;
+    std::uint32_t idle_timeout_s = 0;
+    std::uint32_t init_timeout_s = 0;
+    std::uint32_t drain_timeout_s = 0;
+    // Requests
+    std::uint32_t payload_bytes_max = 0;
+    std::uint32_t connections_max = 0;
+    std::uint32_t frames_in_flight_max = 0;  // per connection
+    // Accounting
+    std::uint32_t billing_increment_ms = 0;
+    double price_per_gb_s = 0;
+    double price_per_request = 0;
+    std::uint32_t ledger_sync_ms = 0;
+    // Logs
+    std::string log_level;
+    std::uint32_t log_flush_ms = 0;
+    std::uint64_t log_file_bytes_max = 0;
+    // Threads
+    std::uint32_t offload_threads = 0;
+};
+
+}  // namespace hako::config

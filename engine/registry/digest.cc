@@ -1,0 +1,143 @@
+#include "engine/registry/digest.h"
+
+#include <ctime>
+
+#include <sys/random.h>
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include "engine/base/ensure.h"
+
+namespace hako::registry {
+
+namespace {
+
+constexpr std::string_view kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::uint8_t kNotBase64 = 0xff;
+
+constexpr std::array<std::uint8_t, 256> kReverse = [] {
+    std::array<std::uint8_t, 256> table{};
+    table.fill(kNotBase64);
+    for (std::size_t i = 0; i < kAlphabet.size(); ++i) {
+        table[static_cast<unsigned char>(kAlphabet[i])] = static_cast<std::uint8_t>(i);
+    }
+    return table;
+}();
+
+std::optional<std::uint8_t> hex_digit(char character) {
+    if (character >= '0' && character <= '9') {
+        return static_cast<std::uint8_t>(character - '0');
+    }
+    if (character >= 'a' && character <= 'f') {
+        return static_cast<std::uint8_t>(character - 'a' + 10);
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Sha256 sha256(std::span<const std::byte> bytes) {
+    Sha256 digest;
+    unsigned int digest_bytes = 0;
+    const int ok =
+        EVP_Digest(bytes.data(), bytes.size(), digest.data(), &digest_bytes, EVP_sha256(), nullptr);
+    ENSURE(ok == 1 && digest_bytes == digest.size(), "SHA-256 cannot fail on memory");
+    return digest;
+}
+
+std::string to_hex(const Sha256& digest) {
+    std::string hex;
+    hex.reserve(2 * digest.size());
+    for (const std::uint8_t byte : digest) {
+        hex += "0123456789abcdef"[byte >> 4U];
+        hex += "0123456789abcdef"[byte & 15U];
+    }
+    return hex;
+}
+
+std::optional<Sha256> from_hex(std::string_view hex) {
+    Sha256 digest;
+    if (hex.size() != 2 * digest.size()) {
+        return std::nullopt;
+    }
+    for (std::size_t i = 0; i < digest.size(); ++i) {
+        const auto high = hex_digit(hex[2 * i]);
+        const auto low = hex_digit(hex[2 * i + 1]);
+        if (!high || !low) {
+            return std::nullopt;
+        }
+        digest[i] = static_cast<std::uint8_t>((*high << 4U) | *low);
+    }
+    return digest;
+}
+
+std::string to_base64(std::span<const std::uint8_t> bytes) {
+    std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');  // EVP_EncodeBlock writes a NUL behind
+    const int text_bytes = EVP_EncodeBlock(
+        reinterpret_cast<unsigned char*>(text.data()), bytes.data(), static_cast<int>(bytes.size())
+    );
+    text.resize(static_cast<std::size_t>(text_bytes));
+    return text;
+}
+
+std::optional<std::vector<std::byte>> from_base64(std::string_view text) {
+    if (text.size() % 4 != 0) {
+        return std::nullopt;
+    }
+    std::size_t padding = 0;
+    while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') {
+        ++padding;
+    }
+    const std::size_t digits = text.size() - padding;
+    std::vector<std::byte> bytes;
+    bytes.reserve(text.size() / 4 * 3);
+    std::uint32_t window = 0;
+    for (std::size_t i = 0; i < digits; ++i) {
+        const std::uint8_t six = kReverse[static_cast<unsigned char>(text[i])];
+        if (six == kNotBase64) {
+            return std::nullopt;
+        }
+        window = (window << 6U) | six;
+        if (i % 4 != 0) {
+            bytes.push_back(static_cast<std::byte>(window >> (6U - 2U * (i % 4)) & 0xffU));
+        }
+    }
+    return bytes;
+}
+
+std::string make_uuid() {
+    std::array<std::uint8_t, 16> raw;
+    const ssize_t got = getrandom(raw.data(), raw.size(), 0);
+    ENSURE(got == static_cast<ssize_t>(raw.size()), "getrandom gives 16 bytes without failing");
+    raw[6] = static_cast<std::uint8_t>((raw[6] & 0x0fU) | 0x40U);
+    raw[8] = static_cast<std::uint8_t>((raw[8] & 0x3fU) | 0x80U);
+    std::string uuid;
+    uuid.reserve(36);
+    for (std::size_t i = 0; i < raw.size(); ++i) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            uuid += '-';
+        }
+        uuid += fmt::format("{:02x}", raw[i]);
+    }
+    return uuid;
+}
+
+std::string lambda_time(std::int64_t unix_us) {
+    const std::time_t seconds = unix_us / 1000000;
+    std::tm parts{};
+    gmtime_r(&seconds, &parts);
+    return fmt::format(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}+0000",
+        parts.tm_year + 1900,
+        parts.tm_mon + 1,
+        parts.tm_mday,
+        parts.tm_hour,
+        parts.tm_min,
+        parts.tm_sec,
+        unix_us / 1000 % 1000
+    );
+}
+
+}  // namespace hako::registry
