@@ -15,10 +15,14 @@ namespace {
 // Left of a timeout below which the kernel's own receive timer would overrun the deadline.
 constexpr std::int64_t kSlackUs = 1000;
 
-IncomingFrame frame_of(std::string_view bytes) {
+wire::FrameHeader header_of(std::string_view bytes) {
     using Bytes = std::span<const char, wire::kFrameHeaderBytes>;
-    const wire::FrameHeader header =
-        wire::read_header(std::as_bytes(Bytes(bytes.data(), wire::kFrameHeaderBytes)));
+    return wire::read_header(std::as_bytes(Bytes(bytes.data(), wire::kFrameHeaderBytes)));
+}
+
+/// Views into one whole frame.
+IncomingFrame frame_of(std::string_view bytes) {
+    const wire::FrameHeader header = header_of(bytes);
     bytes.remove_prefix(wire::kFrameHeaderBytes);
     return {header, bytes.substr(0, header.meta_bytes), bytes.substr(header.meta_bytes)};
 }
@@ -74,7 +78,7 @@ Outcome<bool> Connection::take_frame(IncomingFrame& frame) {
         missing_bytes_ = wire::kFrameHeaderBytes - pending.size();
         return false;
     }
-    const wire::FrameHeader header = frame_of(pending.substr(0, wire::kFrameHeaderBytes)).header;
+    const wire::FrameHeader header = header_of(pending);
     auto fault = wire::check_header(header, false);
     if (!fault && header.type != wire::FrameType::kError && !is_answer(header.type)) {
         fault = wire::FrameFault{"type: an engine may only send answers (2, 4, 6) and Error (7)"};

@@ -25,7 +25,7 @@ std::string_view ReceiveBuffer::take(std::size_t bytes) noexcept {
 
 void ReceiveBuffer::release_taken() noexcept {
     holds_taken_ = false;
-    kept_blocks_.clear();
+    kept_block_.reset();
     if (begin_ == end_) {
         begin_ = 0;
         end_ = 0;
@@ -45,7 +45,9 @@ void ReceiveBuffer::grow(std::size_t bytes_min) {
     if (!holds_taken_ && capacity_bytes_ - pending_bytes >= bytes_min) {
         std::memmove(bytes_.get(), bytes_.get() + begin_, pending_bytes);
     } else {
-        const std::size_t capacity = std::max(kBlockBytes, pending_bytes + bytes_min);
+        // Twice what is pending: a long drain must not copy everything at each step.
+        const std::size_t capacity =
+            std::max(kBlockBytes, pending_bytes + std::max(pending_bytes, bytes_min));
         auto block = std::make_unique_for_overwrite<char[]>(capacity);
         if (pending_bytes > 0) {
             std::memcpy(block.get(), bytes_.get() + begin_, pending_bytes);
@@ -53,7 +55,9 @@ void ReceiveBuffer::grow(std::size_t bytes_min) {
         std::swap(block, bytes_);
         capacity_bytes_ = capacity;
         if (holds_taken_) {
-            kept_blocks_.push_back(std::move(block));
+            ENSURE(kept_block_ == nullptr, "taken bytes lie in one block");
+            kept_block_ = std::move(block);
+            holds_taken_ = false;
         }
     }
     begin_ = 0;

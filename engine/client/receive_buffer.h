@@ -4,7 +4,6 @@
 #include <memory>
 #include <span>
 #include <string_view>
-#include <vector>
 
 namespace hako::client {
 
@@ -33,8 +32,8 @@ private:
     std::size_t capacity_bytes_ = 0;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
-    bool holds_taken_ = false;
-    std::vector<std::unique_ptr<char[]>> kept_blocks_;
+    bool holds_taken_ = false;            // `bytes_` does
+    std::unique_ptr<char[]> kept_block_;  // with the taken bytes, if they are not in `bytes_`
 };
 
 }  // namespace hako::client
