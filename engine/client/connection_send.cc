@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -18,6 +19,29 @@ constexpr std::size_t kQueueBytes = 256 * 1024;
 constexpr std::size_t kCopyBytesMax = 32 * 1024;
 // How often a sender looks again whether it may read, while another thread holds the receive lock.
 constexpr int kRecheckMs = 5;
+
+/// One sendmsg of both, without waiting.
+ssize_t send_parts(int fd, std::string_view first, std::string_view second) noexcept {
+    std::array<iovec, 2> parts{};
+    std::size_t part_count = 0;
+    for (const std::string_view part : {first, second}) {
+        if (!part.empty()) {
+            // sendmsg only reads; the struct has no const form.
+            parts[part_count++] = {const_cast<char*>(part.data()), part.size()};
+        }
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = part_count;
+    return ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+std::unexpected<hako_client_error> send_failure(int sys_errno) noexcept {
+    if (sys_errno == EPIPE || sys_errno == ECONNRESET) {
+        return failure(HAKO_CLIENT_ECLOSED, "the engine closed the connection");
+    }
+    return system_failure(sys_errno, "send");
+}
 
 }  // namespace
 
@@ -97,52 +121,28 @@ Outcome<void> Connection::send_queued(std::string_view tail, Holds holds) {
     if (is_send_broken_) {
         return failure(HAKO_CLIENT_ECLOSED, "the connection broke earlier");
     }
-    const std::size_t queued = queued_bytes_.load(std::memory_order_relaxed);
-    std::size_t sent_bytes = 0;
+    std::string_view queued(queue_.get(), queued_bytes_.load(std::memory_order_relaxed));
     std::int64_t until_us = -1;
     Outcome<void> outcome;
-    while (sent_bytes < queued + tail.size()) {
-        std::array<iovec, 2> parts{};
-        std::size_t part_count = 0;
-        if (sent_bytes < queued) {
-            parts[part_count++] = {queue_.get() + sent_bytes, queued - sent_bytes};
-        }
-        const std::size_t tail_sent = sent_bytes < queued ? 0 : sent_bytes - queued;
-        if (tail_sent < tail.size()) {
-            // sendmsg only reads; the struct has no const form.
-            parts[part_count++] = {
-                const_cast<char*>(tail.data()) + tail_sent, tail.size() - tail_sent
-            };
-        }
-        msghdr message{};
-        message.msg_iov = parts.data();
-        message.msg_iovlen = part_count;
-        const ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent >= 0) {
-            sent_bytes += static_cast<std::size_t>(sent);
-            continue;
-        }
+    while (outcome && !(queued.empty() && tail.empty())) {
+        const ssize_t sent = send_parts(socket_.get(), queued, tail);
         const int sys_errno = errno;
-        if (sys_errno == EINTR) {
-            continue;
-        }
-        if (sys_errno != EAGAIN) {
+        if (sent >= 0) {
+            const auto sent_bytes = static_cast<std::size_t>(sent);
+            const std::size_t from_queue = std::min(sent_bytes, queued.size());
+            queued.remove_prefix(from_queue);
+            tail.remove_prefix(sent_bytes - from_queue);
+        } else if (sys_errno == EAGAIN) {
+            until_us = until_us < 0 ? deadline_us() : until_us;
+            outcome = await_writable(until_us, holds);
+        } else if (sys_errno != EINTR) {
             is_send_broken_ = true;
-            outcome = sys_errno == EPIPE || sys_errno == ECONNRESET
-                          ? failure(HAKO_CLIENT_ECLOSED, "the engine closed the connection")
-                          : system_failure(sys_errno, "send");
-            break;
-        }
-        until_us = until_us < 0 ? deadline_us() : until_us;
-        outcome = await_writable(until_us, holds);
-        if (!outcome) {
-            break;
+            outcome = send_failure(sys_errno);
         }
     }
-    const std::size_t left_bytes =
-        sent_bytes < queued && !is_send_broken_ ? queued - sent_bytes : 0;
-    if (left_bytes > 0 && sent_bytes > 0) {
-        std::memmove(queue_.get(), queue_.get() + sent_bytes, left_bytes);
+    const std::size_t left_bytes = is_send_broken_ ? 0 : queued.size();
+    if (left_bytes > 0) {
+        std::memmove(queue_.get(), queued.data(), left_bytes);
     }
     queued_bytes_.store(left_bytes, std::memory_order_relaxed);
     return outcome;

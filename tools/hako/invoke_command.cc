@@ -73,10 +73,10 @@ std::string answer_json(const Answer& answer) {
     }
     out.key("ExecutedVersion").text(answer.version());
     out.key("RequestId").text(answer.request_id());
-    out.key("DurationMicroseconds").number(answer.raw().duration_us);
-    out.key("BilledMicroseconds").number(answer.raw().billed_us);
-    out.key("InitMicroseconds").number(answer.raw().init_us);
-    out.key("CpuMicroseconds").number(answer.raw().cpu_us);
+    out.key("DurationUs").number(answer.raw().duration_us);
+    out.key("BilledUs").number(answer.raw().billed_us);
+    out.key("InitUs").number(answer.raw().init_us);
+    out.key("CpuUs").number(answer.raw().cpu_us);
     out.key("MemorySize").number(std::uint64_t{answer.memory_mib()});
     out.key("MemoryPeakBytes").number(answer.memory_peak_bytes());
     if (!answer.log_tail().empty()) {

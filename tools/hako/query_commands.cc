@@ -132,7 +132,7 @@ Exit ping(const Context& context) {
     if (context.json) {
         JsonWriter out;
         out.begin_object().key("Socket").text(socket_path(context));
-        out.key("RoundTripMicroseconds").number(round_trip_us);
+        out.key("RoundTripUs").number(round_trip_us);
         out.key("Engine").raw(status).end_object();
         write_out(out.str() + "\n");
         return Exit::kOk;

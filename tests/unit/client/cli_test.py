@@ -1,6 +1,6 @@
 """The `hako` command, run as a program against an engine played by a thread.
 
-The first argument is the built program.
+The first argument is the built program, the second one writes a ledger for `hako bill`.
 """
 
 import json
@@ -17,7 +17,8 @@ from pathlib import Path
 
 from scripted_engine import ScriptedEngine, frame, read_frame, result
 
-HAKO = sys.argv.pop(1) if len(sys.argv) > 1 else "hako"
+HAKO = sys.argv.pop(1)
+MAKE_LEDGER = sys.argv.pop(1)
 
 CONFIGURATION = (
     b'{"FunctionName":"greet","Runtime":"python3.11","Handler":"app.handler","MemorySize":256,'
@@ -194,7 +195,8 @@ class InvokeTest(CliTest):
         payload = b'{"a": [1, 2]}'
         outcome, asked = self.invoke({"payload": payload}, "f", "[1,2,3]")
         self.assertEqual(outcome, (0, payload.decode(), ""))
-        self.assertEqual(asked, [("Invoke", struct.pack("<BBHHH", 0, 0, 1, 0, 0) + b"f", b"[1,2,3]")])
+        meta = struct.pack("<BBHHH", 0, 0, 1, 0, 0) + b"f"
+        self.assertEqual(asked, [("Invoke", meta, b"[1,2,3]")])
 
     def test_payload_from_argument_file_and_standard_input(self):
         path = self.write("event.json", '{"from":"file"}')
@@ -212,9 +214,8 @@ class InvokeTest(CliTest):
                 self.assertEqual(asked[0][2], expected)
 
     def test_options_reach_the_engine(self):
-        _, asked = self.invoke(
-            {}, "f", "--tail", "--qualifier", "live", "--type", "Event", "--client-context", '{"a":1}'
-        )
+        options = ["--tail", "--qualifier", "live", "--type", "Event"]
+        _, asked = self.invoke({}, "f", *options, "--client-context", '{"a":1}')
         self.assertEqual(asked[0][1], struct.pack("<BBHHH", 1, 1, 1, 4, 7) + b'flive{"a":1}')
 
     def test_tail_goes_to_standard_error(self):
@@ -253,10 +254,10 @@ class InvokeTest(CliTest):
                 "StatusCode": 200,
                 "ExecutedVersion": "$LATEST",
                 "RequestId": "6bc28136-abcd-4365-b021-0ce6b2e64ab0",
-                "DurationMicroseconds": 1234,
-                "BilledMicroseconds": 100000,
-                "InitMicroseconds": 2500,
-                "CpuMicroseconds": 900,
+                "DurationUs": 1234,
+                "BilledUs": 100000,
+                "InitUs": 2500,
+                "CpuUs": 900,
                 "MemorySize": 128,
                 "MemoryPeakBytes": 7 << 20,
                 "LogTail": 'say "hi"\tand \x1b bye\n',
@@ -385,7 +386,8 @@ class FunctionTest(CliTest):
             self.assertEqual(list(modes), sorted(modes))
             self.assertEqual(archive.read("link"), b"lib/b.py")
             self.assertEqual(archive.read("lib/b.py"), b"lib/b.py")
-            self.assertEqual({info.date_time for info in archive.infolist()}, {(1980, 1, 1, 0, 0, 0)})
+            times = {info.date_time for info in archive.infolist()}
+            self.assertEqual(times, {(1980, 1, 1, 0, 0, 0)})
 
     def test_zip_is_sent_as_it_is_and_a_file_is_packed(self):
         self.write("app.py", "print()")
@@ -419,7 +421,9 @@ class FunctionTest(CliTest):
             self.assertIn(text, err)
 
     def test_update_delete_get_and_list(self):
-        engine = self.engine(UpdateFunctionCode=CONFIGURATION, UpdateFunctionConfiguration=CONFIGURATION)
+        engine = self.engine(
+            UpdateFunctionCode=CONFIGURATION, UpdateFunctionConfiguration=CONFIGURATION
+        )
         outcome = run(
             "--socket", engine.path, "update", "greet", "--code", self.write("a.py", "x"),
             "--memory", "512", "--clear-env",
@@ -443,7 +447,8 @@ class FunctionTest(CliTest):
         outcome = run("--socket", engine.path, "delete", "greet", "--qualifier", "3")
         self.assertEqual(outcome, (0, "deleted greet:3\n", ""))
         self.assertEqual(engine.asked[0][1], {"FunctionName": "greet", "Qualifier": "3"})
-        engine = self.engine(GetFunction=b'{"Configuration":' + CONFIGURATION + b',"Code":{"Location":"x"}}')
+        answer = b'{"Configuration":' + CONFIGURATION + b',"Code":{"Location":"x"}}'
+        engine = self.engine(GetFunction=answer)
         code, out, _ = run("--socket", engine.path, "get", "greet")
         self.assertEqual(code, 0)
         self.assertRegex(out, r"(?m)^Handler +app\.handler$")
@@ -460,16 +465,22 @@ class FunctionTest(CliTest):
                     body["NextMarker"] = more
                 sock.sendall(frame(6, correlation, payload=json.dumps(body).encode()))
 
-        for options, check in [
-            ([], lambda out: self.assertEqual([line.split()[0] for line in out.splitlines()], ["NAME", "a", "b"])),
-            (["--names"], lambda out: self.assertEqual(out, "a\nb\n")),
-            (["--json"], lambda out: self.assertEqual([f["FunctionName"] for f in json.loads(out)["Functions"]], ["a", "b"])),
+        def first_words(out):
+            return [line.split()[0] for line in out.splitlines()]
+
+        def json_names(out):
+            return [function["FunctionName"] for function in json.loads(out)["Functions"]]
+
+        for options, read, expected in [
+            ([], first_words, ["NAME", "a", "b"]),
+            (["--names"], str.splitlines, ["a", "b"]),
+            (["--json"], json_names, ["a", "b"]),
         ]:
             engine = ScriptedEngine(pages)
             self.addCleanup(engine.close)
             code, out, err = run("--socket", engine.path, "list", *options)
             self.assertEqual((code, err), (0, ""))
-            check(out)
+            self.assertEqual(read(out), expected)
 
     def test_ping(self):
         status = b'{"Pid":42,"Version":"0.1.0","Counts":{"Functions":3}}'
@@ -481,7 +492,7 @@ class FunctionTest(CliTest):
         engine = self.engine(GetEngineStatus=status)
         answer = json.loads(run("--json", "--socket", engine.path, "ping")[1])
         self.assertEqual(answer["Engine"]["Pid"], 42)
-        self.assertGreaterEqual(answer["RoundTripMicroseconds"], 0)
+        self.assertGreaterEqual(answer["RoundTripUs"], 0)
 
 
 class LocalTest(CliTest):
@@ -492,7 +503,8 @@ class LocalTest(CliTest):
             env={"HAKO_HAKOD": str(engine)},
         )  # fmt: skip
         self.assertEqual((code, err), (7, ""))
-        self.assertEqual(out.splitlines(), ["--socket", "/s", "--state", "/d", "--json", "--help", "x y"])
+        passed = ["--socket", "/s", "--state", "/d", "--json", "--help", "x y"]
+        self.assertEqual(out.splitlines(), passed)
         code, _, err = run("serve", env={"HAKO_HAKOD": "/nonexistent/hakod"})
         self.assertEqual((code, err), (3, "hako: /nonexistent/hakod: No such file or directory\n"))
 
@@ -547,6 +559,39 @@ class LocalTest(CliTest):
         self.assertEqual(out.splitlines()[-1].split()[:2], ["total", "0"])
         bill = json.loads(run("bill", "--state", self.folder, "--json")[1])
         self.assertEqual(bill["Rows"], [])
+
+    def test_bill_sums_to_the_microsecond(self):
+        subprocess.run([MAKE_LEDGER, self.folder / "ledger"], timeout=30, check=True)
+        bill = ["bill", "--state", self.folder]
+
+        def sums(*options):
+            answer = json.loads(run(*bill, "--json", *options)[1])
+            return [
+                (row["FunctionName"], row["Version"], row["Invocations"], row["DurationUs"])
+                for row in answer["Rows"]
+            ]
+
+        self.assertEqual(
+            sums(),
+            [
+                ("greet", "$LATEST", 3, 101006),
+                ("greet", "2", 1, 50000),
+                ("resize", "$LATEST", 1, 250007),
+            ],
+        )
+        self.assertEqual(sums("--function", "resize"), [("resize", "$LATEST", 1, 250007)])
+        self.assertEqual(sums("--version", "2"), [("greet", "2", 1, 50000)])
+        self.assertEqual(
+            sums("--from", "2017-12-14T11:00:00Z", "--until", "2017-12-14T13:00:00Z"),
+            [("greet", "$LATEST", 2, 100005)],
+        )
+        self.assertEqual(sums("--until", "2017-12-14"), [])
+        code, out, err = run(*bill)
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out, r"(?m)^greet +\$LATEST +3 +1 +0 +101\.006 ms +400\.000 ms")
+        self.assertRegex(out, r"(?m)^total +5 +2 +0 +401\.013 ms +800\.000 ms")
+        records = [json.loads(line) for line in run(*bill, "--records")[1].splitlines()]
+        self.assertEqual(len(records), 5)
 
     def test_colour_only_on_a_terminal(self):
         def list_on_terminal(*options, env=None):
