@@ -4,12 +4,12 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include <getopt.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -197,14 +197,20 @@ int complain(int exit_code, const char* text, const char* detail) {
     return exit_code;
 }
 
-/// Descriptors: a dozen per blank, a handful per live sandbox.
+/// Descriptors: a dozen per blank, a handful per live sandbox; as many as the kernel allows.
 void raise_descriptor_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 131072) {
-        limit = {.rlim_cur = 131072, .rlim_max = std::max<rlim_t>(limit.rlim_max, 131072)};
-        if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-            log_line("cannot raise the descriptor limit: %s", std::strerror(errno));
-        }
+    rlim_t most = 1U << 20U;
+    std::ifstream("/proc/sys/fs/nr_open") >> most;
+    rlimit limit{.rlim_cur = most, .rlim_max = most};
+    if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        return;
+    }
+    // Root without CAP_SYS_RESOURCE: up to the hard limit.
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+    }
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        log_line("cannot raise the descriptor limit: %s", std::strerror(errno));
     }
 }
 

@@ -139,30 +139,54 @@ Harness::~Harness() {
     std::filesystem::remove_all(dir_, error);
 }
 
+std::optional<Harness::Packet> Harness::receive_any() {
+    Packet packet;
+    if (!await_readable(socket_.get())) {
+        return std::nullopt;
+    }
+    auto got = receive_packet(socket_.get(), packet.bytes);
+    if (!got || got->bytes == 0) {
+        return std::nullopt;
+    }
+    for (std::size_t i = 0; i < got->fds_count; ++i) {
+        packet.fds.push_back(std::move(got->fds[i]));
+    }
+    std::memcpy(&packet.op, packet.bytes.data(), sizeof(packet.op));
+    if (packet.op == Op::kGone) {
+        Gone gone;
+        std::memcpy(&gone, packet.bytes.data(), sizeof(gone));
+        ENSURE(!gone_.contains(gone.sandbox_id), "a second Gone for one sandbox");
+        gone_[gone.sandbox_id] = gone;
+    }
+    return packet;
+}
+
 std::optional<Harness::Packet> Harness::receive(Op wanted) {
-    while (await_readable(socket_.get())) {
-        Packet packet;
-        auto got = receive_packet(socket_.get(), packet.bytes);
-        if (!got || got->bytes == 0) {
-            return std::nullopt;
-        }
-        packet.length = got->bytes;
-        for (std::size_t i = 0; i < got->fds_count; ++i) {
-            packet.fds.push_back(std::move(got->fds[i]));
-        }
-        Op op{};
-        std::memcpy(&op, packet.bytes.data(), sizeof(op));
-        if (op == Op::kGone) {
-            Gone gone;
-            std::memcpy(&gone, packet.bytes.data(), sizeof(gone));
-            ENSURE(!gone_.contains(gone.sandbox_id), "a second Gone for one sandbox");
-            gone_[gone.sandbox_id] = gone;
-        }
-        if (op == wanted) {
+    for (;;) {
+        auto packet = receive_any();
+        if (!packet || packet->op == wanted) {
             return packet;
         }
     }
-    return std::nullopt;
+}
+
+std::optional<Harness::Event> Harness::next_event() {
+    for (;;) {
+        const auto packet = receive_any();
+        if (!packet) {
+            return std::nullopt;
+        }
+        if (packet->op == Op::kGone) {
+            Gone gone;
+            std::memcpy(&gone, packet->bytes.data(), sizeof(gone));
+            return Event{.sandbox_id = gone.sandbox_id, .gone = true};
+        }
+        if (packet->op == Op::kAcquired) {
+            Acquired acquired;
+            std::memcpy(&acquired, packet->bytes.data(), sizeof(acquired));
+            return Event{.sandbox_id = acquired.sandbox_id, .gone = false};
+        }
+    }
 }
 
 Started Harness::await_started() {

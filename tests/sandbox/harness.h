@@ -60,6 +60,12 @@ public:
     std::optional<Sandbox> acquire() { return acquire(make_acquire()); }
     /// Answers that are not a success are kept here.
     spawner::Acquired last_acquired;
+    /// The next Acquired or Gone, whichever; descriptors are dropped.
+    struct Event {
+        std::uint64_t sandbox_id = 0;  // 0: an Acquire that failed
+        bool gone = false;
+    };
+    std::optional<Event> next_event();
     std::optional<spawner::Gone> await_gone(std::uint64_t sandbox_id);
     spawner::StatsAnswer stats();
     /// Asks for a pool and waits until it is full.
@@ -82,9 +88,10 @@ public:
 private:
     struct Packet {
         std::array<std::byte, spawner::kPacketBytesMax> bytes;
-        std::size_t length = 0;
+        spawner::Op op{};
         std::vector<UniqueFd> fds;
     };
+    std::optional<Packet> receive_any();
     std::optional<Packet> receive(spawner::Op wanted);
     std::string dir_;
     std::string code_dir_;

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "engine/base/clock.h"
 #include "sandbox/zygote.h"
 #include "tests/sandbox/probe.h"
 
@@ -31,13 +32,15 @@ void runtime_main(hako::spawner::RuntimeKind) {
     auto* header = static_cast<hako_channel*>(map);
     auto* bytes = static_cast<char*>(map);
     wait_while(header->code_mounted, 0);
+    const std::string mounted_ns = std::to_string(hako::now_ns());
     if (::chdir("/var/task") != 0) {
         ::_exit(91);
     }
     for (std::uint32_t seq = 0;; ++seq) {
         wait_while(header->request_seq, seq);
         const std::string command(bytes + HAKO_REQUEST_OFFSET, header->event_bytes);
-        const std::string answer = hako::sandbox::testing::run_command(command);
+        const std::string answer =
+            command == "mounted-ns" ? mounted_ns : hako::sandbox::testing::run_command(command);
         std::memcpy(bytes + HAKO_RESPONSE_OFFSET, answer.data(), answer.size());
         header->response_bytes = static_cast<std::uint32_t>(answer.size());
         std::atomic_ref(header->response_seq).store(seq + 1, std::memory_order_release);
