@@ -28,6 +28,7 @@ public:
         return flush(socket);
     }
     [[nodiscard]] Result<void> flush(int socket);
+    [[nodiscard]] std::size_t size() const noexcept { return waiting_.size(); }
     [[nodiscard]] bool empty() const noexcept { return waiting_.empty(); }
 
 private:

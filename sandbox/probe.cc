@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <sstream>
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -133,18 +134,21 @@ const char* find_missing(const KernelFeatures& features) noexcept {
 }
 
 std::string to_json(const KernelFeatures& features) {
-    std::string json = "{";
+    std::ostringstream json;
+    json << std::boolalpha << '{';
     for (const Field& field : kFields) {
-        json += std::string("\"") + field.name +
-                "\": " + (features.*field.member ? "true" : "false") + ", ";
+        json << '"' << field.name << "\": " << features.*field.member << ", ";
     }
-    json += "\"landlock_abi\": " + std::to_string(features.landlock_abi);
-    json += ", \"cgroup_version\": " + std::to_string(features.cgroup_version);
-    json += ", \"cgroup_controllers\": \"" + features.cgroup_controllers + "\"";
-    const char* missing = find_missing(features);
-    json += std::string(", \"missing\": ") +
-            (missing == nullptr ? "null" : "\"" + std::string(missing) + "\"");
-    return json + "}";
+    json << "\"landlock_abi\": " << features.landlock_abi
+         << ", \"cgroup_version\": " << features.cgroup_version << ", \"cgroup_controllers\": \""
+         << features.cgroup_controllers << "\", \"missing\": ";
+    if (const char* missing = find_missing(features)) {
+        json << '"' << missing << '"';
+    } else {
+        json << "null";
+    }
+    json << '}';
+    return json.str();
 }
 
 }  // namespace hako::sandbox

@@ -23,6 +23,7 @@ using namespace hako::spawner;
 namespace {
 
 constexpr std::int64_t kStopUs = 10'000'000;
+constexpr std::size_t kOutboxMax = 8192;
 constexpr int kRemovalRetryMs = 1;
 constexpr int kDeadlineCheckMs = 500;
 
@@ -121,7 +122,7 @@ int Spawner::wait_ms() const {
     if (!removing_slots_.empty()) {
         return kRemovalRetryMs;
     }
-    if (may_make()) {
+    if (may_refill()) {
         return 0;
     }
     return used_slots_count_ > live_count_ || exit_code_ ? kDeadlineCheckMs : -1;
@@ -189,7 +190,8 @@ void Spawner::on_engine() {
     if (!packet && packet.error().sys_errno == EAGAIN) {
         return;
     }
-    if (packet && packet->bytes == 0) {
+    // A reset is an end too: the engine left before it had read everything.
+    if ((packet && packet->bytes == 0) || (!packet && packet.error().sys_errno == ECONNRESET)) {
         log_line("the engine is gone, stopping");
         stop(kExitOk);
         return;
@@ -207,6 +209,10 @@ void Spawner::on_engine() {
 
 void Spawner::on_request(const Acquire& request) {
     const auto kind = static_cast<std::size_t>(request.runtime);
+    if (waiting_.size() >= settings_.slots_max) {
+        refuse(request, {.step = Step::kSlot, .sys_errno = EAGAIN});
+        return;
+    }
     if (!started_ || pools_[kind].empty() || !waiting_.empty()) {
         waiting_.push_back(request);
         return;  // served in this turn if it can be
@@ -220,8 +226,12 @@ void Spawner::grant(Record& record, const Acquire& request) {
     ENSURE(record.state == RecordState::kBlank, "a blank in the pool was not blank");
     if (const StepError error = specialise(record, request, code_dir_.get(), own_mounts_.get());
         error.step != Step::kNone) {
-        refuse(request, error);
         kill_sandbox(record);
+        if (error.step == Step::kEnterMounts) {
+            waiting_.push_front(request);  // the blank had died unseen: take another one
+            return;
+        }
+        refuse(request, error);
         return;
     }
     record.state = RecordState::kAcquired;
@@ -302,6 +312,11 @@ void Spawner::tell_engine(const T& value, std::vector<UniqueFd> fds) {
     }
     if (auto sent = outbox_.send(settings_.engine_fd, value, std::move(fds)); !sent) {
         stop(kExitOk);  // the engine went away
+        return;
+    }
+    if (outbox_.size() > kOutboxMax) {
+        log_line("the engine does not read its answers, stopping");
+        stop(kExitProtocol);
         return;
     }
     watch_outbox();

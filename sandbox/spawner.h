@@ -59,7 +59,9 @@ private:
 
     // spawner_make.cc
     void refill();
-    [[nodiscard]] bool may_make() const;
+    [[nodiscard]] bool has_room() const;
+    [[nodiscard]] bool wants_blank(spawner::RuntimeKind runtime) const;
+    [[nodiscard]] bool may_refill() const;
     [[nodiscard]] std::optional<StepError> begin_make(spawner::RuntimeKind runtime);
     [[nodiscard]] Record* take_slot();
     void on_namespaces();

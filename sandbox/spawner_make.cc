@@ -2,6 +2,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
 
 #include <unistd.h>
 
@@ -20,43 +21,36 @@ using namespace hako::spawner;
 namespace {
 
 constexpr std::int64_t kReadyTimeoutUs = 10'000'000;
-constexpr std::uint32_t kInFlightPerZygote = 6;
+// Below the 10 packets that a Unix socket queues (net.unix.max_dgram_qlen), so that neither we nor
+// a helper ever blocks in a send; more would not make sandboxes faster on any number of cores
+// tried.
+constexpr std::uint32_t kInFlightMax = 8;
 
 }  // namespace
 
-bool Spawner::may_make() const {
-    if (exit_code_ || !started_ || now_us() < no_refill_until_us_) {
-        return false;
-    }
-    for (std::size_t i = 0; i < kRuntimeKindCount; ++i) {
-        const auto runtime = static_cast<RuntimeKind>(i);
-        const std::size_t limit =
-            kInFlightPerZygote *
-            (runtime == RuntimeKind::kPython ? 1 : settings_.native_zygotes_count);
-        if (pools_[i].size() + making_count_[i] < settings_.pool_targets[i] &&
-            making_count_[i] < limit && runtime_available(runtime) && !free_slots_.empty()) {
-            return true;
-        }
-    }
-    return false;
+bool Spawner::has_room() const {
+    const std::uint32_t making = std::accumulate(making_count_.begin(), making_count_.end(), 0U);
+    return making < kInFlightMax;
+}
+
+bool Spawner::wants_blank(RuntimeKind runtime) const {
+    const auto kind = static_cast<std::size_t>(runtime);
+    return pools_[kind].size() + making_count_[kind] < settings_.pool_targets[kind] &&
+           runtime_available(runtime);
+}
+
+bool Spawner::may_refill() const {
+    return !exit_code_ && started_ && waiting_.empty() && has_room() && !free_slots_.empty() &&
+           now_us() >= no_refill_until_us_ &&
+           (wants_blank(RuntimeKind::kNative) || wants_blank(RuntimeKind::kExecutable) ||
+            wants_blank(RuntimeKind::kPython));
 }
 
 void Spawner::refill() {
-    if (!may_make()) {
-        return;
-    }
-    for (std::size_t i = 0; i < kRuntimeKindCount; ++i) {
-        const auto runtime = static_cast<RuntimeKind>(i);
-        if (pools_[i].size() + making_count_[i] >= settings_.pool_targets[i] ||
-            !runtime_available(runtime)) {
-            continue;
-        }
-        if (const auto error = begin_make(runtime)) {
-            log_line(
-                "refill failed at %s: %s",
-                step_name(error->step).data(),
-                std::strerror(error->sys_errno)
-            );
+    for (const auto runtime :
+         {RuntimeKind::kNative, RuntimeKind::kExecutable, RuntimeKind::kPython}) {
+        if (may_refill() && wants_blank(runtime)) {
+            (void)begin_make(runtime);  // make_failed has logged it and paused refilling
         }
     }
 }
@@ -79,7 +73,7 @@ void Spawner::serve_waiting() {
         std::optional<StepError> error;
         if (!runtime_available(request.runtime)) {
             error = StepError{.step = Step::kZygoteGone, .sys_errno = ENOSYS};
-        } else if (++wanted[kind] > making_count_[kind]) {
+        } else if (++wanted[kind] > making_count_[kind] && has_room()) {
             error = begin_make(request.runtime);
         }
         if (error) {

@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sandbox/child.h"
@@ -72,6 +73,11 @@ Result<void> set_inherited_state() {
         ::setdomainname("localdomain", 11) != 0) {
         return fail_errno("hostname");
     }
+    // A session keyring of root's would be possessed by every sandbox. No keys in the kernel: fine.
+    constexpr long kJoinSessionKeyring = 1;
+    if (::syscall(SYS_keyctl, kJoinSessionKeyring, nullptr) < 0 && errno != ENOSYS) {
+        return fail_errno("session keyring");
+    }
     if (::setgroups(0, nullptr) != 0) {
         return fail_errno("setgroups");
     }
@@ -91,6 +97,13 @@ Result<void> set_inherited_state() {
     TRY(limit(RLIMIT_MSGQUEUE, 0));
     TRY(limit(RLIMIT_NICE, 0));
     return limit(RLIMIT_RTPRIO, 0);
+}
+
+/// When the host itself runs out of memory, functions go before the engine, whatever that was
+/// started with.
+Result<void> prefer_as_oom_victim() {
+    const UniqueFd fd(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    return fd && ::write(fd.get(), "500", 3) == 3 ? Result<void>{} : fail_errno("oom_score_adj");
 }
 
 /// Fills the numbers below kLowFds, so that descriptors which arrive with plans lie above them and
@@ -180,6 +193,7 @@ Result<void> prepare(const Options& options, std::vector<sock_filter>& own_filte
     if (!options.seccomp_bpf.empty()) {
         TRY_ASSIGN(own_filter, read_filter(options.seccomp_bpf.c_str()));
     }
+    TRY(prefer_as_oom_victim());
     TRY(enter_root_template(options.runtime_dir));
     TRY(set_inherited_state());
     return fill_low_fds();

@@ -86,6 +86,7 @@ constexpr std::array kErrnos = {
     HAKO_NAMED(EINVAL),
     HAKO_NAMED(ENOSYS),
     HAKO_NAMED(ENOTTY),
+    HAKO_NAMED(ENOMEM),
     HAKO_NAMED(EAFNOSUPPORT),
 };
 // Calls newer than Debian 12's libseccomp.

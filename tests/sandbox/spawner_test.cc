@@ -1,5 +1,6 @@
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -157,6 +158,87 @@ TEST(SpawnerProcess, BadOptionsAreRefused) {
     EXPECT_EQ(Harness({"--cgroup", "../up"}).await_exit(), kExitUsage);
     EXPECT_EQ(Harness({"--code-dir", "/nonexistent"}).await_exit(), kExitSystem);
     EXPECT_EQ(Harness({"--zygote", "native=/nonexistent"}).await_exit(), kExitZygote);
+}
+
+TEST(SpawnerProcess, ManyAcquiresOfAnEmptyPoolAreAllServed) {
+    Harness harness;
+    (void)harness.await_started();
+    constexpr int kCount = 60;
+    for (int i = 0; i < kCount; ++i) {
+        harness.send(harness.make_acquire(static_cast<std::uint64_t>(i)));
+    }
+    for (int i = 0; i < kCount; ++i) {
+        const auto event = harness.next_event();
+        ASSERT_TRUE(event);
+        EXPECT_NE(event->sandbox_id, 0U);
+        EXPECT_FALSE(event->gone);
+    }
+    EXPECT_EQ(harness.stats().live_count, static_cast<std::uint32_t>(kCount));
+    EXPECT_EQ(harness.stop(), 0);
+    expect_clean(harness);
+}
+
+/// Children of `parent` whose command line contains `text`.
+std::vector<int> find_children(int parent, const std::string& text) {
+    std::vector<int> found;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        const std::string name = entry.path().filename();
+        const std::string status = read_file(entry.path() / "status");
+        if (status.find("PPid:\t" + std::to_string(parent) + "\n") != std::string::npos &&
+            status.find("Uid:\t0\t") != std::string::npos &&
+            read_file(entry.path() / "cmdline").find(text) != std::string::npos) {
+            found.push_back(std::atoi(name.c_str()));
+        }
+    }
+    return found;
+}
+
+/// Inits: the spawner's children that are not root.
+std::vector<int> find_inits(int parent) {
+    std::vector<int> found;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        const std::string status = read_file(entry.path() / "status");
+        if (status.find("PPid:\t" + std::to_string(parent) + "\n") != std::string::npos &&
+            status.find("Uid:\t0\t") == std::string::npos) {
+            found.push_back(std::atoi(entry.path().filename().c_str()));
+        }
+    }
+    return found;
+}
+
+TEST(SpawnerProcess, KilledZygoteIsReplacedAndItsSandboxesLive) {
+    Harness harness({"--pool", "native=2"});
+    (void)harness.await_started();
+    auto before = harness.acquire();
+    ASSERT_TRUE(before);
+    const auto zygotes = find_children(harness.pid(), "probe_zygote");
+    ASSERT_EQ(zygotes.size(), 1U);
+    ASSERT_EQ(::kill(zygotes[0], SIGKILL), 0);
+    harness.fill_pool(4);
+    auto after = harness.acquire();
+    ASSERT_TRUE(after);
+    EXPECT_EQ(after->ask("ids"), "2 993 993");
+    EXPECT_EQ(before->ask("ids"), "2 993 993");
+    EXPECT_EQ(harness.stop(), 0);
+    expect_clean(harness);
+}
+
+TEST(SpawnerProcess, DeadBlankIsNotHandedOut) {
+    Harness harness;
+    (void)harness.await_started();
+    harness.fill_pool(3);
+    for (int round = 0; round < 5; ++round) {
+        for (const int pid : find_inits(harness.pid())) {
+            (void)::kill(pid, SIGKILL);
+        }
+        auto sandbox = harness.acquire();
+        ASSERT_TRUE(sandbox) << harness.last_acquired.step;
+        harness.destroy(sandbox->id());
+        ASSERT_TRUE(harness.await_gone(sandbox->id()));
+        harness.fill_pool(3);
+    }
+    EXPECT_EQ(harness.stop(), 0);
+    expect_clean(harness);
 }
 
 TEST(SpawnerProcess, SlotsRunOutWithAnError) {

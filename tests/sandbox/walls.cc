@@ -100,6 +100,11 @@ long map_address_zero() {
     return at == MAP_FAILED ? -1 : 0;
 }
 
+long map_huge_pages() {
+    constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+    return ::mmap(nullptr, 2U << 20U, PROT_READ, kFlags, -1, 0) == MAP_FAILED ? -1 : 0;
+}
+
 long run_setuid_binary() {
     // Runs, but with no more rights: `id -u` of a set-user-id copy would print 0.
     for (const char* path : {"/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd"}) {
@@ -200,6 +205,7 @@ constexpr std::array kAttempts = {
     Attempt{"ambient", raise_ambient},
     Attempt{"capset", set_capabilities},
     Attempt{"map-zero", map_address_zero},
+    Attempt{"huge-pages", map_huge_pages},
     Attempt{"setuid-binary", run_setuid_binary},
 };
 

@@ -67,6 +67,7 @@ constexpr std::array kWalls = {
     Wall{"shmget", "EPERM"},
     Wall{"sync", "EPERM"},
     Wall{"core-limit", "EPERM"},
+    Wall{"huge-pages", "ENOMEM"},
     // ids: init has one of its own
     Wall{"kill-init", "EPERM"},
     Wall{"term-init", "EPERM"},
