@@ -9,10 +9,10 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sandbox/confine.h"
+#include "sandbox/init_loop.h"
 #include "sandbox/syscalls.h"
 
 // Runs between clone and the runtime: no heap, no logging, no locks (STYLE, section 8). A failed
@@ -109,6 +109,10 @@ int init_pdeathsig(const ChildContext&) noexcept {
     return result(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
 }
 
+int init_rseq(const ChildContext&) noexcept {
+    return leave_rseq();
+}
+
 int init_seccomp(const ChildContext& c) noexcept {
     return install_filter(c.init_filter, false);
 }
@@ -178,6 +182,7 @@ constexpr NamedStep kInitConfineSteps[] = {
     {Step::kInitDropCapabilities, drop_all},
     {Step::kInitPdeathsig, init_pdeathsig},
     {Step::kInitDescriptors, init_descriptors},
+    {Step::kInitRseq, init_rseq},
     {Step::kInitSeccomp, init_seccomp},
 };
 
@@ -219,15 +224,7 @@ void run_init(const ChildContext& context) noexcept {
     }
     run_steps(std::span(kInitConfineSteps).first(2), context, report_fd);
     run_steps(std::span(kInitConfineSteps).subspan(2), context, 0);
-    report(0, Report::kInitReady);
-    for (;;) {
-        int status = 0;
-        const pid_t ended = ::waitpid(-1, &status, 0);
-        if (ended == worker || (ended < 0 && errno != EINTR)) {
-            report(0, Report::exited(status));
-            ::_exit(0);
-        }
-    }
+    run_init_loop(worker);
 }
 
 }  // namespace hako::sandbox

@@ -15,9 +15,9 @@ namespace hako::sandbox {
 
 /// Gives up every right of this process, for good: groups, ids (if root: to `uid` and `gid`), all
 /// capability sets, core dumps and ptrace by its own uid, new privileges; then the filter, on all
-/// threads. Call it once everything that needs rights is open. Ids and capabilities are changed
-/// through glibc, so for all threads too; no_new_privs and the bounding set only for the caller
-/// and the threads it makes later. Errors: kSystem, with the step.
+/// threads. Call it once everything that needs rights is open, at best before there are threads:
+/// others lose their ids, capabilities and the right to new privileges too, but keep their bounding
+/// sets, which are then of no use. Errors: kSystem, with the step.
 [[nodiscard]] Result<void> confine_engine(uid_t uid, gid_t gid);
 
 }  // namespace hako::sandbox

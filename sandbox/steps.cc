@@ -27,6 +27,7 @@ std::string_view step_name(Step step) noexcept {
         "init-drop-capabilities",
         "init-descriptors",
         "init-pdeathsig",
+        "init-rseq",
         "init-seccomp",
         "worker-ids",
         "worker-drop-capabilities",

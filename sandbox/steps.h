@@ -31,6 +31,7 @@ enum class Step : std::uint8_t {
     kInitDropCapabilities,
     kInitDescriptors,
     kInitPdeathsig,
+    kInitRseq,
     kInitSeccomp,
     // worker (pid 2)
     kWorkerIds,

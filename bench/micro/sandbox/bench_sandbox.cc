@@ -25,14 +25,25 @@ struct Sizes {
     int memory_samples = 100;
 };
 
-std::int64_t available_kib() {
+/// The sum of some lines of /proc/meminfo.
+std::int64_t meminfo_kib(const std::vector<std::string>& keys) {
     std::ifstream file("/proc/meminfo");
+    std::int64_t sum = 0;
     for (std::string key, rest; file >> key && std::getline(file, rest);) {
-        if (key == "MemAvailable:") {
-            return std::atoll(rest.c_str());
+        if (std::ranges::find(keys, key) != keys.end()) {
+            sum += std::atoll(rest.c_str());
         }
     }
-    return 0;
+    return sum;
+}
+
+std::int64_t available_kib() {
+    return meminfo_kib({"MemAvailable:"});
+}
+
+/// The kernel's part, which other programs' heaps do not move.
+std::int64_t kernel_kib() {
+    return meminfo_kib({"Slab:", "PageTables:", "KernelStack:", "Percpu:"});
 }
 
 double percentile(std::vector<double> values, double share) {
@@ -94,16 +105,20 @@ void bench_memory(const Sizes& sizes) {
     (void)harness.await_started();
     harness.fill_pool(kFew);
     const std::int64_t before_kib = quiet_available_kib(sizes);
+    const std::int64_t kernel_before_kib = kernel_kib();
     const std::int64_t start_us = now_us();
     harness.fill_pool(sizes.alive_count);
     const double seconds = static_cast<double>(now_us() - start_us) / 1e6;
     const auto used_kib = static_cast<double>(before_kib - quiet_available_kib(sizes));
+    const auto used_kernel_kib = static_cast<double>(kernel_kib() - kernel_before_kib);
     const double blanks = sizes.alive_count - kFew;
     std::printf(
-        "{\"case\": \"blank_memory\", \"alive\": %u, \"kib_each\": %.0f, "
+        "{\"case\": \"blank_memory\", \"alive\": %u, \"kib_each\": %.0f, \"kernel_kib_each\": "
+        "%.0f, "
         "\"made_per_second\": %.0f}\n",
         sizes.alive_count,
         used_kib / blanks,
+        used_kernel_kib / blanks,
         blanks / seconds
     );
 }
