@@ -1,6 +1,8 @@
 #include <set>
 #include <sstream>
 
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 #include "tests/sandbox/harness.h"
@@ -102,6 +104,80 @@ TEST_F(Inside, ProgramsRun) {
     EXPECT_EQ(ask("sh getent hosts sandbox.localdomain | cut -d' ' -f1"), "127.0.0.1\nstatus 0");
     EXPECT_EQ(ask("sh ulimit -n; bash -c \"ulimit -u\"; ulimit -c"), "1024\n1024\n0\nstatus 0");
 }
+
+struct Program {
+    const char* path;
+    const char* command;
+    const char* output;
+};
+
+void PrintTo(const Program& program, std::ostream* out) {
+    *out << program.path;
+}
+
+class RealRuntime : public ::testing::TestWithParam<Program> {};
+
+// The policy must be wide enough for these as they are.
+TEST_P(RealRuntime, RunsUnderThePolicy) {
+    const Program program = GetParam();
+    if (::access(program.path, X_OK) != 0) {
+        GTEST_SKIP() << "needs " << program.path;
+    }
+    Harness harness;
+    ASSERT_EQ(harness.await_started().protocol_version, kProtocolVersion);
+    Acquire request = harness.make_acquire();
+    request.memory_mib = 1024;
+    auto sandbox = harness.acquire(request);
+    ASSERT_TRUE(sandbox) << harness.last_acquired.step;
+    EXPECT_EQ(sandbox->ask(std::string("sh ") + program.command), program.output);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All,
+    RealRuntime,
+    ::testing::Values(
+        Program{
+            "/usr/bin/python3",
+            "/usr/bin/python3 -c 'import threading, subprocess, multiprocessing as m, ssl, "
+            "asyncio, "
+            "sqlite3\nt = threading.Thread(target=print, args=(1,)); t.start(); t.join()\n"
+            "print(subprocess.check_output([\"uname\", \"-n\"]).decode().strip())\n"
+            "async def f():\n await asyncio.sleep(0.001)\n return 3\n"
+            "print(asyncio.run(f()))\n"
+            "with m.Pool(2) as p: print(p.map(abs, [-4]))\n"
+            "sqlite3.connect(\"/tmp/x.db\").execute(\"create table t (a)\")'",
+            "1\nsandbox\n3\n[4]\nstatus 0"
+        },
+        Program{
+            "/usr/bin/node",
+            "node -e 'const w = require(\"worker_threads\"), c = require(\"child_process\");"
+            "console.log(c.execSync(\"echo child\").toString().trim());"
+            "new w.Worker(\"console.log(42)\", {eval: true})'",
+            "child\n42\nstatus 0"
+        },
+        Program{
+            "/usr/bin/java",
+            "printf 'class H{public static void main(String[] a)throws Exception{Thread t=new "
+            "Thread(()->System.out.println(7));t.start();t.join();System.out.println("
+            "java.net.InetAddress.getByName(\"localhost\").isLoopbackAddress());}}' > /tmp/H.java; "
+            "java /tmp/H.java",
+            "7\ntrue\nstatus 0"
+        },
+        Program{
+            "/usr/bin/curl",
+            "/usr/bin/python3 -m http.server -d /var/task --bind 127.0.0.1 8123 2>/dev/null & "
+            "curl -s --retry-connrefused --retry 20 --retry-delay 1 "
+            "http://localhost:8123/hello.txt; echo; kill $!",
+            "hello from the code\nstatus 0"
+        },
+        Program{
+            "/usr/bin/bash",
+            "bash -c 'set -o pipefail; mkfifo /tmp/p; (echo hi > /tmp/p &) ; cat < /tmp/p | tr a-z "
+            "A-Z; exec 3<>/dev/null; ulimit -n'",
+            "HI\n1024\nstatus 0"
+        }
+    )
+);
 
 TEST_F(Inside, LoopbackIsUpAndPrivate) {
     EXPECT_EQ(
