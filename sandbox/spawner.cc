@@ -104,6 +104,8 @@ Result<void> Spawner::start() {
 int Spawner::run() {
     if (auto ready = start(); !ready) {
         log_line("%s: %s", ready.error().what, std::strerror(ready.error().sys_errno));
+        stop_helpers();
+        tree_.remove_tree();
         return kExitSystem;
     }
     while (!exit_code_ || used_slots_count_ > 0) {

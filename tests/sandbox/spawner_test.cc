@@ -152,12 +152,22 @@ TEST(SpawnerProcess, TreeInUseIsRefused) {
 }
 
 TEST(SpawnerProcess, BadOptionsAreRefused) {
-    EXPECT_EQ(Harness({"--slots", "0"}).await_exit(), kExitUsage);
-    EXPECT_EQ(Harness({"--no-such-option"}).await_exit(), kExitUsage);
-    EXPECT_EQ(Harness({"--pool", "cobol=1"}).await_exit(), kExitUsage);
+    const struct {
+        std::vector<std::string> options;
+        int exit_code;
+    } kCases[] = {
+        {{"--slots", "0"}, kExitUsage},
+        {{"--no-such-option"}, kExitUsage},
+        {{"--pool", "cobol=1"}, kExitUsage},
+        {{"--code-dir", "/nonexistent"}, kExitSystem},
+        {{"--zygote", "native=/nonexistent"}, kExitZygote},
+    };
+    for (const auto& bad : kCases) {
+        Harness harness(bad.options);
+        EXPECT_EQ(harness.await_exit(), bad.exit_code) << bad.options[0];
+        expect_clean(harness);
+    }
     EXPECT_EQ(Harness({"--cgroup", "../up"}).await_exit(), kExitUsage);
-    EXPECT_EQ(Harness({"--code-dir", "/nonexistent"}).await_exit(), kExitSystem);
-    EXPECT_EQ(Harness({"--zygote", "native=/nonexistent"}).await_exit(), kExitZygote);
 }
 
 TEST(SpawnerProcess, ManyAcquiresOfAnEmptyPoolAreAllServed) {
