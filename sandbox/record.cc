@@ -1,0 +1,170 @@
+#include "sandbox/record.h"
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <utility>
+
+#include <fcntl.h>
+#include <hako/channel.h>
+#include <linux/futex.h>
+#include <linux/memfd.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine/base/ensure.h"
+#include "sandbox/syscalls.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U  // Linux 6.3
+#endif
+
+namespace hako::sandbox {
+namespace {
+
+UniqueFd make_memfd() {
+    constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    const int fd = ::memfd_create("hako-channel", kFlags | MFD_NOEXEC_SEAL);
+    return UniqueFd(fd >= 0 || errno != EINVAL ? fd : ::memfd_create("hako-channel", kFlags));
+}
+
+Result<void> make_channel(Record& record) {
+    UniqueFd fd = make_memfd();
+    if (!fd || ::ftruncate(fd.get(), HAKO_CHANNEL_BYTES) != 0) {
+        return fail_errno("memfd");
+    }
+    constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
+        return fail_errno("seal memfd");
+    }
+    TRY_ASSIGN(record.header, Mapping::make_shared(fd.get(), HAKO_CHANNEL_HEADER_BYTES));
+    auto* header = reinterpret_cast<hako_channel*>(record.header.data());
+    header->magic = HAKO_CHANNEL_MAGIC;
+    header->version = HAKO_CHANNEL_VERSION;
+    record.channel = std::move(fd);
+    // Blocking, because the engine reads it through io_uring.
+    record.doorbell.reset(::eventfd(0, EFD_CLOEXEC));
+    record.report.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return record.doorbell && record.report ? Result<void>{} : fail_errno("eventfd");
+}
+
+Result<void> make_log_pipe(Record& record, std::uint32_t host_id) {
+    std::array<int, 2> fds{};
+    if (::pipe2(fds.data(), O_CLOEXEC) != 0) {
+        return fail_errno("pipe");
+    }
+    record.log_read.reset(fds[0]);
+    record.log_write.reset(fds[1]);
+    // The owner may open it again by /dev/stdout and /dev/stderr.
+    if (::fchown(fds[1], host_id, host_id) != 0 || ::fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0) {
+        return fail_errno("log pipe");
+    }
+    return {};
+}
+
+/// A detached read-only mount of the code, with names looked up by the engine's files only as one
+/// plain component: the engine owns that directory and may be compromised, so no links.
+Result<UniqueFd> open_code(int code_dir, const spawner::Acquire& request) {
+    std::array<char, spawner::kCodeIdBytes + 1> name{};
+    std::copy(std::begin(request.code_id), std::end(request.code_id), name.begin());
+    constexpr int kFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    const UniqueFd dir(::openat(code_dir, name.data(), kFlags));
+    if (!dir) {
+        return fail_errno("open code");
+    }
+    UniqueFd tree(sys::open_tree(dir.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+    );
+    constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    if (!tree || sys::mount_setattr(tree.get(), kAttributes) != 0) {
+        return fail_errno("clone code mount");
+    }
+    return tree;
+}
+
+int resize_tmp(std::uint32_t tmp_mib) {
+    if (tmp_mib == spawner::kTmpMibMin) {
+        return 0;
+    }
+    std::array<char, 64> options;
+    std::snprintf(options.data(), options.size(), "size=%um,nr_inodes=131072,mode=1777", tmp_mib);
+    constexpr unsigned long kFlags = MS_REMOUNT | MS_NOSUID | MS_NODEV;
+    return ::mount("tmpfs", "/tmp", "tmpfs", kFlags, options.data()) == 0 ? 0 : errno;
+}
+
+/// Inside the sandbox's mount namespace, in which nothing but our own code has run yet.
+StepError mount_inside(const Record& record, const UniqueFd& code, std::uint32_t tmp_mib) {
+    if (::setns(record.pidfd.get(), CLONE_NEWNS) != 0) {
+        return {.step = Step::kEnterMounts, .sys_errno = errno};
+    }
+    if (sys::move_mount(code.get(), "/var/task") != 0) {
+        return {.step = Step::kMountCode, .sys_errno = errno};
+    }
+    if (const int error = resize_tmp(tmp_mib); error != 0) {
+        return {.step = Step::kResizeTmp, .sys_errno = error};
+    }
+    return {};
+}
+
+void announce_code(const Record& record) {
+    auto* header = reinterpret_cast<hako_channel*>(record.header.data());
+    std::atomic_ref(header->code_mounted).store(1, std::memory_order_release);
+    ::syscall(SYS_futex, &header->code_mounted, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+}  // namespace
+
+void Record::clear_resources() noexcept {
+    pidfd.reset();
+    report.reset();
+    net.reset();
+    log_write.reset();
+    channel.reset();
+    doorbell.reset();
+    log_read.reset();
+    header = Mapping();
+    report_value = 0;
+    zygote_index = UINT32_MAX;
+}
+
+StepError make_resources(Record& record, const CgroupTree& tree, std::uint32_t host_id) {
+    auto cgroup = tree.make(record.slot);
+    if (!cgroup) {
+        return {.step = Step::kMakeCgroup, .sys_errno = cgroup.error().sys_errno};
+    }
+    record.cgroup = std::move(*cgroup);
+    if (auto made = make_channel(record); !made) {
+        return {.step = Step::kMakeChannel, .sys_errno = made.error().sys_errno};
+    }
+    if (auto made = make_log_pipe(record, host_id); !made) {
+        return {.step = Step::kMakePipe, .sys_errno = made.error().sys_errno};
+    }
+    return {};
+}
+
+StepError specialise(
+    Record& record, const spawner::Acquire& request, int code_dir, int own_mounts
+) {
+    const auto code = open_code(code_dir, request);
+    if (!code) {
+        return {.step = Step::kOpenCode, .sys_errno = code.error().sys_errno};
+    }
+    const StepError mounted = mount_inside(record, *code, request.tmp_mib);
+    // Nothing can go on in a foreign mount namespace.
+    ENSURE(::setns(own_mounts, CLONE_NEWNS) == 0, "could not leave a sandbox's mount namespace");
+    if (mounted.step != Step::kNone) {
+        return mounted;
+    }
+    if (auto limited = record.cgroup.set_limits(request.memory_mib); !limited) {
+        return {.step = Step::kSetLimits, .sys_errno = limited.error().sys_errno};
+    }
+    announce_code(record);
+    return {};
+}
+
+}  // namespace hako::sandbox

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "engine/wire/spawner_protocol.h"
+
+namespace hako::sandbox {
+
+struct Settings {
+    int engine_fd = -1;
+    std::string code_dir;
+    std::string cgroup = "hako";
+    std::string native_zygote;
+    std::string python_zygote;
+    std::string seccomp_bpf;
+    std::string runtime_dir;
+    std::uint32_t uid_base = 0x70000000;
+    std::uint32_t slots_max = 4096;
+    std::uint32_t native_zygotes_count = 1;
+    std::array<std::uint32_t, spawner::kRuntimeKindCount> pool_targets = {};
+};
+
+/// Exit codes of hako-spawner; each comes with one line on standard error.
+enum ExitCode : int {
+    kExitOk = 0,
+    kExitUsage = 2,
+    kExitNotRoot = 3,
+    kExitKernel = 4,    // a kernel feature is missing; the line names it
+    kExitInUse = 5,     // another spawner holds the cgroup tree
+    kExitSystem = 6,    // a system call failed at start
+    kExitZygote = 7,    // the native zygote does not come up
+    kExitProtocol = 8,  // the engine sent what it never sends
+};
+
+}  // namespace hako::sandbox

@@ -1,0 +1,272 @@
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <getopt.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "engine/base/clock.h"
+#include "sandbox/namespace_helper.h"
+#include "sandbox/probe.h"
+#include "sandbox/spawner.h"
+
+namespace {
+
+using namespace hako;
+using namespace hako::sandbox;
+
+constexpr const char* kHelp =
+    "hako-spawner: builds and ends sandboxes for the hako engine (started by it, as root)\n"
+    "\n"
+    "  --engine-fd N              our end of the engine's SOCK_SEQPACKET pair (required)\n"
+    "  --code-dir DIR             code packages, DIR/<64 hex characters> (required)\n"
+    "  --cgroup NAME              our tree below each cgroup mount (default hako)\n"
+    "  --pool KIND=N              blanks to keep ready; KIND native, executable or python (0)\n"
+    "  --zygote native=PATH       default: hako-zygote beside this program\n"
+    "  --zygote python=PATH       default: hako-zygote-python beside it, if there\n"
+    "  --native-zygotes N         native zygotes to run, 1..4 (default 1)\n"
+    "  --runtime-dir DIR          bound read-only at /var/runtime\n"
+    "  --seccomp-bpf FILE         filter for functions instead of the built-in one\n"
+    "  --uid-base N               first host uid and gid of sandboxes (default 1879048192)\n"
+    "  --slots N                  sandboxes at most, 1..65536 (default 4096)\n"
+    "  --probe [--json]           print kernel features and exit\n"
+    "  --help\n"
+    "\n"
+    "Exit codes: 0 the engine went away, 2 usage, 3 not root, 4 kernel feature missing,\n"
+    "5 cgroup tree in use, 6 system error, 7 native zygote does not start, 8 bad packet.\n";
+
+enum Option : int {
+    kEngineFd = 256,
+    kCodeDir,
+    kCgroup,
+    kPool,
+    kZygote,
+    kNativeZygotes,
+    kRuntimeDir,
+    kSeccompBpf,
+    kUidBase,
+    kSlots,
+    kProbe,
+    kJson,
+    kHelpOption,
+    kNamespaceHelper,
+    kControlFd,
+};
+
+constexpr option kOptions[] = {
+    {"engine-fd", required_argument, nullptr, kEngineFd},
+    {"code-dir", required_argument, nullptr, kCodeDir},
+    {"cgroup", required_argument, nullptr, kCgroup},
+    {"pool", required_argument, nullptr, kPool},
+    {"zygote", required_argument, nullptr, kZygote},
+    {"native-zygotes", required_argument, nullptr, kNativeZygotes},
+    {"runtime-dir", required_argument, nullptr, kRuntimeDir},
+    {"seccomp-bpf", required_argument, nullptr, kSeccompBpf},
+    {"uid-base", required_argument, nullptr, kUidBase},
+    {"slots", required_argument, nullptr, kSlots},
+    {"probe", no_argument, nullptr, kProbe},
+    {"json", no_argument, nullptr, kJson},
+    {"help", no_argument, nullptr, kHelpOption},
+    {"namespace-helper", no_argument, nullptr, kNamespaceHelper},
+    {"control-fd", required_argument, nullptr, kControlFd},
+    {nullptr, 0, nullptr, 0},
+};
+
+struct Arguments {
+    Settings settings;
+    bool probe = false;
+    bool json = false;
+    bool help = false;
+    bool namespace_helper = false;
+    int control_fd = -1;
+};
+
+template <typename T>
+bool parse_number(std::string_view text, T low, T high, T& out) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+    return error == std::errc{} && end == text.data() + text.size() && out >= low && out <= high;
+}
+
+bool parse_pool(Settings& settings, std::string_view text) {
+    constexpr std::array<std::string_view, spawner::kRuntimeKindCount> kKinds = {
+        "native=", "executable=", "python="
+    };
+    for (std::size_t i = 0; i < kKinds.size(); ++i) {
+        if (text.starts_with(kKinds[i])) {
+            text.remove_prefix(kKinds[i].size());
+            return parse_number(text, 0U, kPoolBlanksMax, settings.pool_targets[i]);
+        }
+    }
+    return false;
+}
+
+bool parse_zygote(Settings& settings, std::string_view text) {
+    const std::size_t equals = text.find('=');
+    const std::string_view name = text.substr(0, equals);
+    if (equals == std::string_view::npos || (name != "native" && name != "python")) {
+        return false;
+    }
+    (name == "native" ? settings.native_zygote : settings.python_zygote) = text.substr(equals + 1);
+    return true;
+}
+
+/// A tree name may have components, but none that leads elsewhere.
+bool parse_cgroup(Settings& settings, std::string_view text) {
+    settings.cgroup = text;
+    return !text.empty() && text.front() != '/' && text.find("..") == std::string_view::npos;
+}
+
+bool parse_option(Arguments& arguments, int which, const char* value) {
+    Settings& settings = arguments.settings;
+    switch (which) {
+        case kEngineFd:
+            return parse_number(value, 3, 1 << 20, settings.engine_fd);
+        case kCodeDir:
+            settings.code_dir = value;
+            return true;
+        case kCgroup:
+            return parse_cgroup(settings, value);
+        case kPool:
+            return parse_pool(settings, value);
+        case kZygote:
+            return parse_zygote(settings, value);
+        case kNativeZygotes:
+            return parse_number(value, 1U, 4U, settings.native_zygotes_count);
+        case kRuntimeDir:
+            settings.runtime_dir = value;
+            return true;
+        case kSeccompBpf:
+            settings.seccomp_bpf = value;
+            return true;
+        case kUidBase:
+            return parse_number(value, 100'000U, 0xfff00000U - 2 * kSlotsMax, settings.uid_base);
+        case kSlots:
+            return parse_number(value, 1U, kSlotsMax, settings.slots_max);
+        case kProbe:
+            return arguments.probe = true;
+        case kJson:
+            return arguments.json = true;
+        case kHelpOption:
+            return arguments.help = true;
+        case kNamespaceHelper:
+            return arguments.namespace_helper = true;
+        case kControlFd:
+            return parse_number(value, 3, 1 << 20, arguments.control_fd);
+        default:
+            return false;
+    }
+}
+
+std::optional<Arguments> parse_arguments(int argc, char** argv) {
+    Arguments arguments;
+    for (int index = 0, which = 0;
+         (which = ::getopt_long(argc, argv, "", kOptions, &index)) != -1;) {
+        if (which == '?') {
+            return std::nullopt;  // getopt_long has said why
+        }
+        if (!parse_option(arguments, which, optarg)) {
+            log_line("bad value for --%s: %s", kOptions[index].name, optarg);
+            return std::nullopt;
+        }
+    }
+    return arguments;
+}
+
+void add_default_zygotes(Settings& settings) {
+    std::error_code error;
+    const auto beside = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+    if (settings.native_zygote.empty()) {
+        settings.native_zygote = beside / "hako-zygote";
+    }
+    const auto python = beside / "hako-zygote-python";
+    if (settings.python_zygote.empty() && std::filesystem::exists(python, error)) {
+        settings.python_zygote = python;
+    }
+}
+
+int complain(int exit_code, const char* text, const char* detail) {
+    log_line("%s: %s", text, detail);
+    return exit_code;
+}
+
+/// Descriptors: a dozen per blank, a handful per live sandbox; as many as the kernel allows.
+void raise_descriptor_limit() {
+    rlim_t most = 1U << 20U;
+    std::ifstream("/proc/sys/fs/nr_open") >> most;
+    rlimit limit{.rlim_cur = most, .rlim_max = most};
+    if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        return;
+    }
+    // Root without CAP_SYS_RESOURCE: up to the hard limit.
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+    }
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        log_line("cannot raise the descriptor limit: %s", std::strerror(errno));
+    }
+}
+
+int serve(Settings settings) {
+    const KernelFeatures features = probe_kernel();
+    if (!features.root) {
+        return complain(kExitNotRoot, "must be started as root", "uid is not 0");
+    }
+    if (const char* missing = find_missing(features)) {
+        return complain(kExitKernel, "the kernel lacks", missing);
+    }
+    raise_descriptor_limit();
+    auto tree = CgroupTree::open(settings.cgroup);
+    if (!tree) {
+        const Error& error = tree.error();
+        const int code = error.code == Errc::kExists        ? kExitInUse
+                         : error.code == Errc::kUnsupported ? kExitKernel
+                                                            : kExitSystem;
+        return complain(
+            code,
+            error.what,
+            error.sys_errno != 0 ? std::strerror(error.sys_errno) : settings.cgroup.c_str()
+        );
+    }
+    const auto leftovers = tree->remove_leftovers(now_us() + 10'000'000);
+    if (!leftovers) {
+        return complain(kExitSystem, leftovers.error().what, settings.cgroup.c_str());
+    }
+    Spawner spawner(std::move(settings), std::move(*tree), *leftovers);
+    return spawner.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    auto arguments = parse_arguments(argc, argv);
+    if (!arguments || optind != argc) {
+        std::fputs("hako-spawner: try --help\n", stderr);
+        return kExitUsage;
+    }
+    if (arguments->help) {
+        std::fputs(kHelp, stdout);
+        return kExitOk;
+    }
+    if (arguments->namespace_helper) {
+        return run_namespace_helper(arguments->control_fd);
+    }
+    if (arguments->probe) {
+        const KernelFeatures features = probe_kernel();
+        const std::string json = to_json(features);
+        std::puts(json.c_str());
+        return find_missing(features) == nullptr ? kExitOk : kExitKernel;
+    }
+    if (arguments->settings.engine_fd < 0 || arguments->settings.code_dir.empty()) {
+        return complain(kExitUsage, "missing option", "--engine-fd and --code-dir are required");
+    }
+    add_default_zygotes(arguments->settings);
+    return serve(std::move(arguments->settings));
+}
