@@ -155,17 +155,30 @@ static inline int hako_shim_pending(const hako_shim* shim) {
 }
 
 /*
- * Waits for the next request and answers its hako_request_kind (a number of another kind is for the
- * caller to refuse). Never times out. A request that is already there, also one seen before, is
- * answered at once.
+ * Sleeps until a request may be there; may return early, for instance with a signal. For runtimes
+ * that must do something between two looks (run signal handlers, say); the others call
+ * hako_shim_wait.
  *
  * The lost-wake problem: we store worker_sleeping and then load request_seq, the engine stores
  * request_seq and then loads worker_sleeping. All four are sequentially consistent, so at least one
  * side sees the other's store: either we do not sleep, or the engine wakes us. The kernel compares
  * request_seq once more under its own lock before it sleeps.
  */
-static inline uint32_t hako_shim_wait(hako_shim* shim) {
+static inline void hako_shim_sleep(hako_shim* shim) {
     struct hako_channel* const channel = shim->channel;
+    __atomic_store_n(&channel->worker_sleeping, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&channel->request_seq, __ATOMIC_SEQ_CST) == shim->answered_seq) {
+        hako_futex_wait_(&channel->request_seq, shim->answered_seq);
+    }
+    __atomic_store_n(&channel->worker_sleeping, 0, __ATOMIC_RELAXED);
+}
+
+/*
+ * Waits for the next request and answers its hako_request_kind (a number of another kind is for the
+ * caller to refuse). Never times out. A request that is not answered yet, also one seen before, is
+ * answered at once.
+ */
+static inline uint32_t hako_shim_wait(hako_shim* shim) {
     if (shim->spin_us != 0 && !hako_shim_pending(shim)) {
         const int64_t until_us = hako_clock_monotonic_us() + shim->spin_us;
         while (!hako_shim_pending(shim) && hako_clock_monotonic_us() < until_us) {
@@ -173,13 +186,9 @@ static inline uint32_t hako_shim_wait(hako_shim* shim) {
         }
     }
     while (!hako_shim_pending(shim)) {
-        __atomic_store_n(&channel->worker_sleeping, 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&channel->request_seq, __ATOMIC_SEQ_CST) == shim->answered_seq) {
-            hako_futex_wait_(&channel->request_seq, shim->answered_seq);
-        }
-        __atomic_store_n(&channel->worker_sleeping, 0, __ATOMIC_RELAXED);
+        hako_shim_sleep(shim);
     }
-    return channel->request_kind;
+    return shim->channel->request_kind;
 }
 
 /*
