@@ -6,8 +6,6 @@
 
 namespace {
 
-void nothing() {}
-
 void run_worker(hako::spawner::RuntimeKind kind) {
     // exit, not _exit: destructors and atexit functions of the user's shared object run.
     std::exit(hako::shim::run_native_worker(kind));
@@ -16,12 +14,5 @@ void run_worker(hako::spawner::RuntimeKind kind) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return hako::sandbox::run_zygote(
-        argc,
-        argv,
-        {.before_clone = nothing,
-         .after_clone_in_zygote = nothing,
-         .after_clone_in_worker = nothing,
-         .runtime_main = run_worker}
-    );
+    return hako::sandbox::run_zygote(argc, argv, {.runtime_main = run_worker});
 }

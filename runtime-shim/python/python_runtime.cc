@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include <fcntl.h>
 #include <malloc.h>
 
 #include "runtime_source.h"
@@ -15,6 +16,17 @@ namespace {
 
 // Imported module that serves; lives as long as the process.
 PyObject* runtime_module = nullptr;
+
+/// Python makes no sys.stdout for a descriptor that is closed, and a worker has all three.
+bool ensure_standard_descriptors() {
+    for (int fd = 0; fd <= 2; ++fd) {
+        // The lowest free number is `fd`, because those below it are open.
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) {
+            return false;
+        }
+    }
+    return true;
+}
 
 PyStatus configure(PyConfig& config) {
     PyConfig_InitIsolatedConfig(&config);
@@ -95,7 +107,7 @@ bool freeze_garbage_collector() {
 bool boot_python() noexcept {
     // As python3 does; a function that prints into a closed log pipe gets an exception.
     std::signal(SIGPIPE, SIG_IGN);
-    if (!start_interpreter()) {
+    if (!ensure_standard_descriptors() || !start_interpreter()) {
         return false;
     }
     runtime_module = import_runtime();

@@ -64,6 +64,8 @@ public:
     [[nodiscard]] hako_channel& channel() noexcept {
         return *reinterpret_cast<hako_channel*>(mapping_.data());
     }
+    /// Non-blocking; for measuring, which waits in its own way.
+    [[nodiscard]] int doorbell_fd() const noexcept { return doorbell_.get(); }
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
 private:

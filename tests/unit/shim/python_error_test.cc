@@ -281,6 +281,25 @@ TEST_F(PythonFunction, RecursionIsAnErrorLikeAnyOther) {
     EXPECT_EQ(answer.payload.substr(0, start_text.size()), start_text);
 }
 
+TEST_F(PythonFunction, HalfASurrogatePairIsAnErrorNotACrash) {
+    start(
+        R"(
+def handler(event, context):
+    if event:
+        raise ValueError("bad \ud800")
+    return "\ud800"
+)",
+        {{"AWS_EXECUTION_ENV", "AWS_Lambda_python3.12"}}
+    );
+    Answer answer = engine.invoke({.event = "0"});
+    EXPECT_EQ(answer.kind, HAKO_RESPONSE_ERROR);
+    EXPECT_NE(answer.payload.find("Runtime.MarshalError"), std::string::npos) << answer.payload;
+    answer = engine.invoke({.event = "1"});
+    EXPECT_NE(answer.payload.find(R"("bad \ud800")"), std::string::npos) << answer.payload;
+    answer = engine.invoke({.event = "\"\xff\""});
+    EXPECT_NE(answer.payload.find("Runtime.UnmarshalError"), std::string::npos) << answer.payload;
+}
+
 TEST_F(PythonFunction, SurvivesClosedAndReplacedStreams) {
     start(R"(
 import io, sys
@@ -291,10 +310,16 @@ def handler(event, context):
         sys.stdout = io.StringIO()
     elif event == "remove":
         sys.stdout = None
+    elif event == "fail":
+        raise ValueError("heard")
     return 1
 )");
-    for (const char* const event : {R"("close")", "1", R"("replace")", "1", R"("remove")", "1"}) {
+    for (const char* const event : {R"("close")", R"("replace")", R"("remove")"}) {
         expect_result(event, "1");
+        const Answer answer = engine.invoke({.event = R"("fail")"});
+        EXPECT_EQ(answer.kind, HAKO_RESPONSE_ERROR);
+        const bool replaced = std::string_view(event) == R"("replace")";
+        EXPECT_EQ(answer.log.find("heard") == std::string::npos, replaced) << answer.log;
     }
 }
 
