@@ -1,6 +1,8 @@
 #include <csignal>
+#include <fstream>
 #include <regex>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -245,6 +247,26 @@ def handler(event, context):
     (void)engine.invoke({.event = "{}"});
     kill(engine.pid(), SIGUSR1);
     EXPECT_EQ(engine.invoke({.event = "{}"}).log, "caught " + std::to_string(SIGUSR1) + "\n");
+}
+
+TEST_F(PythonFunction, FindsDebiansPackages) {
+    start("import sys\ndef handler(event, context):\n    return sys.path[1:]\n");
+    const std::string paths = engine.invoke({.event = "{}"}).payload;
+    for (const char* const part :
+         {"/usr/lib/python3.", "lib-dynload", "/usr/lib/python3/dist-packages"}) {
+        EXPECT_NE(paths.find(part), std::string::npos) << paths;
+    }
+}
+
+TEST_F(PythonFunction, SnippetOfTheDocumentation) {
+    std::ifstream source(HAKO_SNIPPETS_SOURCE "/greet.py");
+    std::stringstream code;
+    code << source.rdbuf();
+    start(code.str());
+    expect_result(R"({"name": "Ada"})", R"({"greeting": "Hello, Ada!", "visits": 1})");
+    const Answer failed = engine.invoke({.event = "{}"});
+    EXPECT_NE(failed.payload.find(R"("errorType": "KeyError")"), std::string::npos);
+    EXPECT_NE(failed.log.find("\tprobe has "), std::string::npos) << failed.log;
 }
 
 TEST_F(PythonFunction, GlobalStateLivesAcrossInvocations) {
