@@ -50,7 +50,8 @@ def decode(data):
     if width * height > PIXELS_MAX:
         raise ValueError(f"more than {PIXELS_MAX} pixels")
     channels = CHANNELS[colour]
-    return Image(width, height, channels, unfilter(zlib.decompress(packed), width, height, channels))
+    rows = unfilter(zlib.decompress(packed), width, height, channels)
+    return Image(width, height, channels, rows)
 
 
 def unfilter(data, width, height, channels):

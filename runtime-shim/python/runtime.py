@@ -249,7 +249,7 @@ def log_error(error):
 def write_log(text):
     """Into whatever sys.stdout is now, or past it when a handler has closed or removed it."""
     stream = sys.stdout
-    if stream is None or stream.closed:
+    if stream is None or getattr(stream, "closed", False):
         os.write(2, text.encode(errors="backslashreplace"))
     else:
         stream.write(text)
@@ -353,8 +353,8 @@ def forget_shadowed_modules(root):
 
 def flush():
     for stream in (sys.stdout, sys.stderr):
-        # A handler may have closed or replaced them; then there is nothing of ours to flush.
-        if stream is not None and not stream.closed:
+        # A handler may have closed them, or put something in their place that cannot flush.
+        if hasattr(stream, "flush") and not getattr(stream, "closed", False):
             stream.flush()
 
 
@@ -467,7 +467,7 @@ def preload():
         importlib.import_module(name)
     loaded = {name.partition(".")[0] for name in sys.modules}
     set_up_logging()
-    # The first use of compile() makes the types of the syntax tree: 3 ms that no cold start shall pay.
+    # The first use of compile() makes the types of the syntax tree: 3 ms no cold start shall pay.
     compile("", THIS_FILE, "exec")
     return loaded - ours
 

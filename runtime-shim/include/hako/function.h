@@ -128,8 +128,7 @@ static inline void hako_put_(hako_invocation* inv, const char* data, size_t byte
     inv->response_bytes = at + bytes;
 }
 
-/* Length of the UTF-8 sequence at `text` that is shorter than `left` bytes; 0 if it is not valid.
- */
+/* Length of the UTF-8 sequence that the `left` bytes at `text` begin with; 0 if it is invalid. */
 static inline size_t hako_utf8_length_(const char* text, size_t left) {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned first = HAKO_NUMBER_(unsigned char, text[0]);

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <execinfo.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -56,16 +57,19 @@ private:
 /// frames become the answer's `stackTrace`. Other exceptions have lost theirs when they are caught.
 class Error : public std::runtime_error {
 public:
-    Error(std::string type, const std::string& message)
+    __attribute__((noinline)) Error(std::string type, const std::string& message)
         : std::runtime_error(message), type_(std::move(type)) {
-        void* addresses[32];
-        const int count = backtrace(addresses, 32);
-        frames_.assign(addresses + (count > 0 ? 1 : 0), addresses + count);
+        void* addresses[kFramesMax];
+        void** const end = addresses + backtrace(addresses, kFramesMax);
+        // Our own frame and whatever lies above it are of no interest.
+        void** const caller = std::find(addresses, end, __builtin_return_address(0));
+        frames_.assign(caller != end ? caller : addresses, end);
     }
     [[nodiscard]] const std::string& type() const noexcept { return type_; }
     [[nodiscard]] const std::vector<void*>& frames() const noexcept { return frames_; }
 
 private:
+    static constexpr int kFramesMax = 32;
     std::string type_;
     std::vector<void*> frames_;
 };

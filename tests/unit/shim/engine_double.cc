@@ -1,5 +1,6 @@
 #include "tests/unit/shim/engine_double.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -28,7 +29,7 @@ constexpr int kWaitMsMax = 30'000;
 template <std::size_t kBytes>
 void put_string(char (&field)[kBytes], std::string_view text) {
     ENSURE(text.size() < kBytes, "string of a request fits its field");
-    std::memcpy(field, text.data(), text.size());
+    std::ranges::copy(text, field);
     field[text.size()] = '\0';
 }
 

@@ -77,7 +77,8 @@ TEST_P(NativeFunction, ReportsErrorsAsValidJson) {
     );
     expect_error(
         "status",
-        R"({"errorMessage":"The handler returned 42","errorType":"Runtime.HandlerError","stackTrace":[]})"
+        R"({"errorMessage":"The handler returned 42","errorType":"Runtime.HandlerError",)"
+        R"("stackTrace":[]})"
     );
     expect_result("still here", "still here");
 }
@@ -130,7 +131,7 @@ TEST_P(NativeFunction, DiesVisiblyAndKeepsItsLastLines) {
     engine.post(HAKO_REQUEST_INVOKE, {.event = "crash"});
     const int status = engine.await_exit();
     ASSERT_TRUE(WIFSIGNALED(status));
-    EXPECT_EQ(WTERMSIG(status), SIGSEGV);
+    EXPECT_EQ(WTERMSIG(status), SIGABRT);
     EXPECT_EQ(engine.take_log(), "last words\n");
 }
 
@@ -173,7 +174,8 @@ TEST_P(NativeFunction, ErrorKnowsWhereItWasThrown) {
     const Answer answer = engine.invoke({.event = "hako"});
     EXPECT_EQ(answer.kind, HAKO_RESPONSE_ERROR);
     const std::string expected_start =
-        R"({"errorMessage":"no \"card\"","errorType":"OrderRefused","stackTrace":["refuse_order()+0x)";
+        R"({"errorMessage":"no \"card\"","errorType":"OrderRefused",)"
+        R"("stackTrace":["refuse_order()+0x)";
     EXPECT_EQ(answer.payload.substr(0, expected_start.size()), expected_start) << answer.payload;
     EXPECT_EQ(answer.payload.substr(answer.payload.size() - 3), "\"]}");
 }

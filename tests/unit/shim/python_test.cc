@@ -1,6 +1,5 @@
 #include <csignal>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -13,6 +12,14 @@
 // Python functions that work: events, answers, context, log.
 namespace hako::shim::test {
 namespace {
+
+/// The shape of a text with times in it: every digit becomes 0.
+std::string zero_digits(std::string text) {
+    for (char& c : text) {
+        c = c >= '0' && c <= '9' ? '0' : c;
+    }
+    return text;
+}
 
 TEST_F(PythonFunction, EchoesAndLeavesWithZeroOnShutdown) {
     start("def handler(event, context):\n    return event\n");
@@ -176,12 +183,14 @@ def handler(event, context):
     logger.debug("not shown")
 )");
     const std::string log = engine.invoke({.event = "{}"}).log;
-    const std::string stamp = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z\t";
-    const std::regex expected(
-        "\\[INFO\\]\t" + stamp + kRequestId + "\ttwo\nlines\n\\[WARNING\\]\t" + stamp + kRequestId +
-        "\t1 of 2\n"
+    const std::string rest = std::string("\t") + kRequestId + "\t";
+    const std::string stamp = "2017-12-14T10:00:00.123Z";
+    EXPECT_EQ(
+        zero_digits(log),
+        zero_digits(
+            "[INFO]\t" + stamp + rest + "two\nlines\n[WARNING]\t" + stamp + rest + "1 of 2\n"
+        )
     );
-    EXPECT_TRUE(std::regex_match(log, expected)) << log;
 }
 
 TEST_F(PythonFunction, LogLevelComesFromTheEnvironment) {

@@ -87,7 +87,7 @@ static int probe(hako_invocation* inv) {
     }
     if (is(event, "crash")) {
         printf("last words\n");
-        raise(SIGSEGV);
+        raise(SIGABRT);
     }
     if (is(event, "exit")) {
         exit(3);
