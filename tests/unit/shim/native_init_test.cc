@@ -1,3 +1,5 @@
+#include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -216,6 +218,27 @@ TEST_F(NativeInit, SignalsDuringTheWaitChangeNothing) {
         kill(engine.pid(), SIGUSR1);
         ASSERT_EQ(engine.invoke({.event = "ping"}).payload, "ping");
     }
+}
+
+std::size_t count_descriptors() {
+    const fs::directory_iterator all("/proc/self/fd");
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+TEST_F(NativeInit, LeavesNothingBehind) {
+    const std::size_t before = count_descriptors();
+    for (const bool gently : {true, false}) {
+        EngineDouble engine;
+        engine.start([] { return run_native_worker(RuntimeKind::kNative); });
+        const auto environment = environment_for("libprobe.so", HAKO_TEST_HANDLERS);
+        ASSERT_EQ(engine.init(environment).kind, HAKO_RESPONSE_READY);
+        if (gently) {
+            EXPECT_EQ(engine.shutdown(), 0);
+        }
+    }
+    EXPECT_EQ(count_descriptors(), before);
+    EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
+    EXPECT_EQ(errno, ECHILD);
 }
 
 TEST(ShimSpin, SpinningWorkerAnswersToo) {

@@ -94,7 +94,8 @@ def handler(event, context):
     );
     expect_result(
         "{}",
-        R"(["hello", "hello", "Root=1-5a2e8f00-0123456789abcdef01234567;Sampled=0", true, false, ")" +
+        R"(["hello", "hello", "Root=1-5a2e8f00-0123456789abcdef01234567;Sampled=0", true, )"
+        R"(false, ")" +
             root + R"(", ")" + root + R"(", "/var/runtime", "/usr/bin/python3"])"
     );
 }
