@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <set>
@@ -16,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "bench/load/placement.h"
@@ -30,6 +32,8 @@ struct Settings {
     std::string socket_path;
     int cpu = -1;
     std::uint64_t corrupt_every = 0;  ///< spoil each n-th echo; 0: none
+    std::uint32_t delay_ms = 0;       ///< sleep before each batch of answers
+    bool announce = false;            ///< print "ready" once clients can connect
     bool reverse = false;             ///< answer what came in one read last to first
 };
 
@@ -44,6 +48,10 @@ public:
 
     Result<void> run() {
         TRY(open());
+        if (settings_.announce) {
+            fmt::print("ready\n");
+            (void)std::fflush(stdout);  // whoever waits sees the end of the stream instead
+        }
         for (;;) {
             epoll_event events[64];
             const int count = epoll_wait(epoll_.get(), events, 64, -1);
@@ -145,6 +153,9 @@ private:
         if (settings_.reverse) {
             std::ranges::reverse(answers);
         }
+        if (settings_.delay_ms > 0) {
+            (void)usleep(settings_.delay_ms * 1000);  // cut short by a signal: the run is over
+        }
         std::string out;
         for (const std::string& one : answers) {
             out += one;
@@ -216,6 +227,8 @@ int run(int argc, char** argv) {
     app.add_option("--socket", settings.socket_path, "Unix socket to listen on")->required();
     app.add_option("--cpu", settings.cpu, "processor to run on; -1: any");
     app.add_option("--corrupt-every", settings.corrupt_every, "spoil each n-th echo");
+    app.add_option("--delay-ms", settings.delay_ms, "sleep before each batch of answers");
+    app.add_flag("--announce", settings.announce, "print \"ready\" once clients can connect");
     app.add_flag("--reverse", settings.reverse, "answer each batch last to first");
     CLI11_PARSE(app, argc, argv);
     Result<void> outcome = pin_to_cpu(settings.cpu);
