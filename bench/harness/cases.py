@@ -1,6 +1,7 @@
 """The cases. Each measures hako and its floor in turn and adds lines to the results."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -72,22 +73,24 @@ class Bench:
 
 def _serial(bench, case, cpu):
     """One client, one request at a time, 64 B."""
+    tree = bench.tree
     count = bench.sizes.serial_count
     often = ["--count", count, "--warmup", count // 10]
-    with Engine(bench.tree.hakod, cpu) as engine:
-        engine.create("echo", bench.tree.native_echo())
-        spin = [] if cpu is not None else ["--spin-us", 50]
+    warm = ["--function", "echo", *often]
+    spin = ["--spin-us", 50] if cpu is None else []  # spinning on a shared core is a loss
+    with Engine(tree.hakod, cpu) as engine, tree.frame_echo(engine.directory, cpu) as frame_echo:
+        engine.create("echo", tree.native_echo())
         subjects = {
-            "hako": lambda: bench.tree.load("warm", engine, ["--function", "echo", *often], cpu),
-            ("floor", "stream chain"): lambda: bench.tree.floor("chain", often, cpu),
-            ("floor", "futex chain"): lambda: bench.tree.floor(
-                "chain", ["--futex", *spin, *often], cpu
-            ),
+            "hako": lambda: tree.load("warm", engine, warm, cpu),
+            ("floor", "stream chain"): lambda: tree.floor("chain", often, cpu),
+            ("floor", "futex chain"): lambda: tree.floor("chain", ["--futex", *spin, *often], cpu),
+            ("floor", "frame echo"): lambda: tree.load("warm", frame_echo, warm, cpu),
         }
         samples = bench.interleave(subjects)
     bench.add(case, samples, LATENCY_UNITS)
-    for floor in (("floor", "stream chain"), ("floor", "futex chain")):
-        bench.add_ratio(case, samples, "p50_us", floor)
+    for name in samples:
+        if name != "hako":
+            bench.add_ratio(case, samples, "p50_us", name)
 
 
 def warm_native_one_core(bench):
@@ -139,11 +142,12 @@ def _cold(bench, case, function, floor_name, floor):
         package_path = engine.directory / "cold.zip"
         package_path.write_bytes(engine_module.package(function.path))
         arguments = ["--package", package_path, "--create-json", json.dumps(request)]
+        arguments += ["--count", bench.sizes.cold_count]
+        round_numbers = itertools.count()
 
         def hako():
-            sample = bench.tree.load(
-                "cold", engine, [*arguments, "--count", bench.sizes.cold_count]
-            )
+            prefix = f"bench-cold-{next(round_numbers)}-"
+            sample = bench.tree.load("cold", engine, [*arguments, "--prefix", prefix])
             if sample["cold_count"] != sample["n"]:
                 raise engine_module.EngineError(
                     f"{sample['cold_count']} of {sample['n']} first calls report an init duration"
@@ -206,7 +210,7 @@ def idle(bench):
     with Engine(bench.tree.hakod) as engine:
         engine.create("echo", bench.tree.native_echo())
         bench.tree.load("warm", engine, ["--function", "echo", "--count", 100])
-        engine_module.await_quiet(engine.pid)
+        engine_module.await_quiet(engine.pid, seconds_max=4 * bench.sizes.idle_s)
         switches = engine_module.switch_count(engine.pid)
         used_ns = engine_module.cpu_ns(engine.pid)
         time.sleep(bench.sizes.idle_s)

@@ -1,6 +1,7 @@
 """The table of hako, floors and targets, made from result lines alone."""
 
 import dataclasses
+import statistics
 
 from harness.results import find
 
@@ -32,7 +33,6 @@ class Row:
     case: str
     metric: str
     floor: str | None = None  # the floor's variant
-    ratio: bool = True  # show hako over floor
     target: Target | None = None
 
 
@@ -46,6 +46,12 @@ ROWS = (
     ),
     Row("the same: p99", "warm_native_one_core", "p99_us", "stream chain"),
     Row("the same against shared memory: p50", "warm_native_one_core", "p50_us", "futex chain"),
+    Row(
+        "the same against the frame protocol without sandbox: p50",
+        "warm_native_one_core",
+        "p50_us",
+        "frame echo",
+    ),
     Row(
         "Warm native echo, 64 B, serial, not pinned: p50",
         "warm_native_unpinned",
@@ -106,8 +112,18 @@ ROWS = (
         "context_switches",
         target=Target("context_switches", "at most", 0, ""),
     ),
-    Row("Idle engine: CPU time in 5 s", "idle", "cpu_us", target=Target("cpu_us", "at most", 0, "us")),
-    Row("Warm Python echo, 64 B, serial, all on one core: p50", "warm_python_one_core", "p50_us", "bare loop"),
+    Row(
+        "Idle engine: CPU time in 5 s",
+        "idle",
+        "cpu_us",
+        target=Target("cpu_us", "at most", 0, "us"),
+    ),
+    Row(
+        "Warm Python echo, 64 B, serial, all on one core: p50",
+        "warm_python_one_core",
+        "p50_us",
+        "bare loop",
+    ),
     Row("the same: p99", "warm_python_one_core", "p99_us", "bare loop"),
 )
 
@@ -124,8 +140,13 @@ def _cell(line):
     return "" if line is None else f"{_figure(line['value'])} {line['unit']}".strip()
 
 
+def _ratio(hako, floor):
+    """The median of the rounds' ratios: what a round's two sides share cancels out."""
+    return statistics.median(one / other for one, other in zip(hako["rounds"], floor["rounds"]))
+
+
 def verdicts(lines):
-    """(row, hako line, floor line, target line, "met" | "MISSED" | "") of each measured row."""
+    """(row, hako line, floor line, "met" | "MISSED" | "") of each measured row."""
     out = []
     for row in ROWS:
         hako = find(lines, row.case, "hako", row.metric)
@@ -148,12 +169,8 @@ def _cells(lines):
     header = ["Case", "hako", "floor", "ratio", "target", "result"]
     rows = []
     for row, hako, floor, word in verdicts(lines):
-        has_ratio = floor is not None and floor["value"] > 0
-        ratio = f"{hako['value'] / floor['value']:.2f}" if has_ratio else ""
         named = "" if floor is None else f"{_cell(floor)} ({row.floor})"
-        if row.target is not None and row.target.metric.endswith("_ratio"):
-            judged = find(lines, row.case, "hako", row.target.metric, row.target.variant)
-            ratio = f"{judged['value']:.2f}"  # the median of the rounds' ratios is what is judged
+        ratio = "" if floor is None else f"{_ratio(hako, floor):.2f}"
         target = str(row.target) if row.target else ""
         rows.append([row.title, _cell(hako), named, ratio, target, word])
     return header, rows
@@ -188,7 +205,8 @@ def markdown(lines):
 def text(lines):
     """The same for a terminal."""
     out = []
-    for header, rows in ((_cells(lines)), (["Micro benchmark", "what", "value"], _micro_rows(lines))):
+    micro = (["Micro benchmark", "what", "value"], _micro_rows(lines))
+    for header, rows in (_cells(lines), micro):
         if not rows:
             continue
         widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]

@@ -1,10 +1,12 @@
 """Runs the measuring programs of the build tree."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import shutil
 import subprocess
+import types
 
 PYTHON = "/usr/bin/python3"
 
@@ -66,6 +68,23 @@ class Tree:
     def floor(self, kind, arguments, cpu=None):
         pin = [] if cpu is None else ["--cpu", cpu]
         return self.run_json("bench/floors/hako_floor", [kind, *pin, *arguments])
+
+
+    @contextlib.contextmanager
+    def frame_echo(self, directory, cpu=None):
+        """A running frame_echo; has the `socket_path` that load() asks of an engine."""
+        path = directory / "frame_echo.sock"
+        pin = [] if cpu is None else ["--cpu", str(cpu)]
+        command = [self.program("bench/floors/frame_echo"), "--socket", path, "--announce", *pin]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        try:
+            if process.stdout.readline() != b"ready\n":
+                raise ToolError("frame_echo did not start")
+            yield types.SimpleNamespace(socket_path=path)
+        finally:
+            process.terminate()
+            process.wait()
+            process.stdout.close()
 
 
 def _request(runtime, handler):
