@@ -136,8 +136,10 @@ def in_flight_32(bench):
     bench.add(case, {"hako": samples["hako"]}, {"cpu_us_each": "us"})
 
 
-def _cold(bench, case, function, floor_name, floor):
+def _cold(bench, case, function, floors):
+    """First calls; `floors`: what to start in their place, variant to `hako_floor spawn` words."""
     request = {**function.request, "FunctionName": "@NAME@"}
+    often = ["--count", bench.sizes.spawn_count]
     with Engine(bench.tree.hakod) as engine:
         package_path = engine.directory / "cold.zip"
         package_path.write_bytes(engine_module.package(function.path))
@@ -154,33 +156,28 @@ def _cold(bench, case, function, floor_name, floor):
                 )
             return sample
 
-        samples = bench.interleave({"hako": hako, ("floor", floor_name): floor})
+        def floor(words):
+            return lambda: bench.tree.floor("spawn", [*often, *words])
+
+        subjects = {("floor", variant): floor(words) for variant, words in floors.items()}
+        samples = bench.interleave({"hako": hako, **subjects})
     bench.add(case, samples, {"p50_us": "us", "p99_us": "us"})
     bench.add(case, {"hako": samples["hako"]}, {"init_p50_us": "us"})
-    bench.add_ratio(case, samples, "p50_us", ("floor", floor_name))
+    for name in subjects:
+        bench.add_ratio(case, samples, "p50_us", name)
 
 
 def cold_native(bench):
-    count = ["--count", bench.sizes.spawn_count]
-    _cold(
-        bench,
-        "cold_native",
-        bench.tree.native_echo(),
-        "posix_spawn static",
-        lambda: bench.tree.floor("spawn", [*count, bench.tree.program("bench/floors/first_byte")]),
-    )
+    floors = {"spawn of static glibc": [bench.tree.program("bench/floors/first_byte")]}
+    if (bench.tree.build / "bench/floors/first_byte_bare").exists():
+        floors["spawn without libc"] = [bench.tree.program("bench/floors/first_byte_bare")]
+    _cold(bench, "cold_native", bench.tree.native_echo(), floors)
 
 
 def cold_python(bench):
-    count = ["--count", bench.sizes.spawn_count]
     write = "import posix; posix.write(1, b'x')"  # unbuffered, and posix is built in
-    _cold(
-        bench,
-        "cold_python",
-        bench.tree.python_echo(),
-        "exec python3 -ISE",
-        lambda: bench.tree.floor("spawn", [*count, "--fork", "--", PYTHON, "-ISE", "-c", write]),
-    )
+    floors = {"exec of python3 -ISE": ["--fork", "--", PYTHON, "-ISE", "-c", write]}
+    _cold(bench, "cold_python", bench.tree.python_echo(), floors)
 
 
 def warm_python_one_core(bench):
