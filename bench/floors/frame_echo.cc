@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,21 +59,26 @@ public:
             if (count < 0) {
                 return fail_errno("epoll_wait");
             }
-            for (int index = 0; index < count; ++index) {
-                const int fd = events[index].data.fd;
-                if (fd == signals_.get()) {
+            for (const epoll_event& event : std::span(events, static_cast<std::size_t>(count))) {
+                if (event.data.fd == signals_.get()) {
                     return {};
                 }
-                if (fd == listener_.get()) {
-                    TRY(accept_client());
-                } else if (!serve(clients_.at(fd))) {
-                    clients_.erase(fd);
-                }
+                TRY(handle(event.data.fd));
             }
         }
     }
 
 private:
+    Result<void> handle(int fd) {
+        if (fd == listener_.get()) {
+            return accept_client();
+        }
+        if (!serve(clients_.at(fd))) {
+            clients_.erase(fd);
+        }
+        return {};
+    }
+
     Result<void> open() {
         sigset_t stop;
         (void)sigemptyset(&stop);         // cannot fail
@@ -210,7 +216,7 @@ private:
         return true;
     }
 
-    static constexpr std::size_t kReadBytes = 64 * 1024;
+    static constexpr std::size_t kReadBytes = std::size_t{64} * 1024;
 
     const Settings& settings_;
     UniqueFd epoll_;

@@ -17,7 +17,7 @@ namespace hako::bench {
 namespace {
 
 using Bytes = std::vector<char>;
-constexpr std::size_t kChunkBytes = 64 * 1024;
+constexpr std::size_t kChunkBytes = std::size_t{64} * 1024;
 
 int worker_loop(int fd, Bytes buffer) {
     while (read_all(fd, buffer)) {
@@ -175,7 +175,7 @@ public:
             TRY(collect());
         }
         outcome_.seconds = static_cast<double>(now_ns() - measure_start_ns_) / 1e9;
-        return std::move(outcome_);
+        return outcome_;
     }
 
 private:

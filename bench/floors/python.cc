@@ -1,5 +1,7 @@
 #include <array>
 
+#include <fcntl.h>
+
 #include <fmt/format.h>
 
 #include "bench/floors/child.h"
@@ -13,8 +15,11 @@ namespace hako::bench {
 namespace {
 
 int exec_loop(const PythonPlan& plan, int fd) {
-    // dup() drops close-on-exec: this one descriptor is for the loop.
-    const std::string number = fmt::format("{}", dup(fd));
+    // This one descriptor is for the loop.
+    if (fcntl(fd, F_SETFD, 0) != 0) {
+        return 126;
+    }
+    const std::string number = fmt::format("{}", fd);
     (void)execl(
         plan.python.c_str(),
         plan.python.c_str(),

@@ -7,8 +7,6 @@
 #include "engine/base/clock.h"
 #include "engine/base/unique_fd.h"
 
-extern char** environ;
-
 namespace hako::bench {
 namespace {
 
@@ -82,6 +80,7 @@ Result<FloorOutcome> run_spawn(const SpawnPlan& plan) {
     TRY(pin_to_cpu(plan.cpu));
     std::vector<std::string> words = plan.command;
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) {
         arguments.push_back(word.data());
     }

@@ -185,7 +185,7 @@ def _micro_rows(lines):
     return rows
 
 
-def markdown(lines):
+def markdown(lines, with_micro):
     """The tables as they stand in the documents."""
     first = lines[0]
     out = [
@@ -198,7 +198,7 @@ def markdown(lines):
     failures = [line for line in lines if line["metric"] == "failure"]
     out += [f"\nNot measured: {line['case']}: {line['text']}" for line in failures]
     micro = _micro_rows(lines)
-    if micro:
+    if micro and with_micro:
         out += ["", *_table(["Micro benchmark", "what", "value"], micro)]
     return "\n".join(out)
 
@@ -220,11 +220,11 @@ def text(lines):
     return "\n".join(out)
 
 
-def update_document(path, lines):
+def update_document(path, lines, with_micro):
     """Puts the tables between the markers of `path`; ValueError if it has none."""
     old = path.read_text()
     if BEGIN not in old or END not in old:
         raise ValueError(f"{path} has no {BEGIN} ... {END}")
     head, rest = old.split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
-    path.write_text(f"{head}{BEGIN}\n{markdown(lines)}\n{END}{tail}")
+    path.write_text(f"{head}{BEGIN}\n{markdown(lines, with_micro)}\n{END}{tail}")

@@ -1,6 +1,6 @@
 #include "bench/load/cold.h"
 
-#include <cerrno>
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -96,22 +96,27 @@ public:
     Result<ColdOutcome> run() {
         for (std::uint32_t begin = 0; begin < plan_.count; begin += kBatchCount) {
             const std::uint32_t end = std::min(plan_.count, begin + kBatchCount);
-            for (std::uint32_t index = begin; index < end; ++index) {
-                TRY(caller_.control("CreateFunction", create_json(index), package_));
-            }
-            for (std::uint32_t index = begin; index < end; ++index) {
-                pause_ms(plan_.gap_ms);
-                TRY(invoke(index));
-            }
-            for (std::uint32_t index = begin; index < end; ++index) {
-                const std::string json = fmt::format(R"({{"FunctionName":"{}"}})", name(index));
-                TRY(caller_.control("DeleteFunction", json, {}));
-            }
+            TRY(run_batch(begin, end));
         }
         return std::move(outcome_);
     }
 
 private:
+    Result<void> run_batch(std::uint32_t begin, std::uint32_t end) {
+        for (std::uint32_t index = begin; index < end; ++index) {
+            TRY(caller_.control("CreateFunction", create_json(index), package_));
+        }
+        for (std::uint32_t index = begin; index < end; ++index) {
+            pause_ms(plan_.gap_ms);
+            TRY(invoke(index));
+        }
+        for (std::uint32_t index = begin; index < end; ++index) {
+            const std::string json = fmt::format(R"({{"FunctionName":"{}"}})", name(index));
+            TRY(caller_.control("DeleteFunction", json, {}));
+        }
+        return {};
+    }
+
     [[nodiscard]] std::string name(std::uint32_t index) const {
         return fmt::format("{}{}", plan_.name_prefix, index);
     }

@@ -11,8 +11,8 @@
 namespace hako::bench {
 namespace {
 
-constexpr std::size_t kBufferBytes = 256 * 1024;
-constexpr std::size_t kReadBytesMin = 64 * 1024;
+constexpr std::size_t kBufferBytes = std::size_t{256} * 1024;
+constexpr std::size_t kReadBytesMin = std::size_t{64} * 1024;
 
 template <typename T>
 void append_struct(std::string& out, const T& value) {

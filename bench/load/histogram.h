@@ -24,8 +24,8 @@ public:
     [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
 
 private:
-    static constexpr std::uint32_t kHalfBuckets = 128;
-    static constexpr std::uint32_t kValueBits = 42;
+    static constexpr std::size_t kHalfBuckets = 128;
+    static constexpr std::size_t kValueBits = 42;
     static constexpr std::size_t kBucketCount = kHalfBuckets * (kValueBits - 5);
 
     static std::size_t bucket_of(std::uint64_t value) noexcept;

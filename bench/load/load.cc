@@ -54,9 +54,7 @@ public:
         }
         for (;;) {
             issue_what_is_due();
-            for (Lane& lane : lanes_) {
-                TRY(lane.connection.flush());
-            }
+            TRY(flush_lanes());
             if (outstanding_count_ == 0 && !may_issue(now_ns())) {
                 break;
             }
@@ -101,6 +99,13 @@ private:
             }
             issue(*lane, due_ns(issued_count_));
         }
+    }
+
+    Result<void> flush_lanes() {
+        for (Lane& lane : lanes_) {
+            TRY(lane.connection.flush());
+        }
+        return {};
     }
 
     Lane* next_free_lane() {
@@ -151,6 +156,17 @@ private:
                 .fd = connection.fd(), .events = static_cast<short>(events), .revents = 0
             };
         }
+        TRY_ASSIGN(const int ready_count, await_lanes());
+        for (std::size_t index = 0; index < lanes_.size() && ready_count > 0; ++index) {
+            if ((polls_[index].revents & ~POLLOUT) != 0) {
+                TRY(collect(lanes_[index], Connection::Wait::kNo));
+            }
+        }
+        return {};
+    }
+
+    /// Polls until a lane is ready or the next request is due; the number of ready lanes.
+    Result<int> await_lanes() {
         const std::int64_t wait_ns = wait_ns_max();
         const timespec timeout{
             .tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000
@@ -162,12 +178,7 @@ private:
         if (ready_count == 0 && wait_ns == plan_.stall_ms * kNsPerMs) {
             return fail(Errc::kTimeout, "no answer within --stall-ms");
         }
-        for (std::size_t index = 0; index < lanes_.size() && ready_count > 0; ++index) {
-            if ((polls_[index].revents & ~POLLOUT) != 0) {
-                TRY(collect(lanes_[index], Connection::Wait::kNo));
-            }
-        }
-        return {};
+        return std::max(ready_count, 0);
     }
 
     Result<void> collect(Lane& lane, Connection::Wait wait) {
