@@ -49,10 +49,6 @@ public:
 
     Result<void> run() {
         TRY(open());
-        if (settings_.announce) {
-            fmt::print("ready\n");
-            (void)std::fflush(stdout);  // whoever waits sees the end of the stream instead
-        }
         for (;;) {
             epoll_event events[64];
             const int count = epoll_wait(epoll_.get(), events, 64, -1);
@@ -101,7 +97,12 @@ private:
             return fail_errno("bind");
         }
         TRY(watch(signals_.get()));
-        return watch(listener_.get());
+        TRY(watch(listener_.get()));
+        if (settings_.announce) {
+            fmt::print("ready\n");
+            (void)std::fflush(stdout);  // whoever waits sees the end of the stream instead
+        }
+        return {};
     }
 
     Result<void> watch(int fd) {

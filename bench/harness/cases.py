@@ -12,6 +12,7 @@ from harness.engine import Engine
 from harness.results import Results
 from harness.tools import PYTHON, Tree
 
+SANDBOX_BENCH = "bench/micro/sandbox/bench_sandbox"
 LATENCY_UNITS = {"p50_us": "us", "p99_us": "us", "p999_us": "us"}
 
 
@@ -19,6 +20,7 @@ LATENCY_UNITS = {"p50_us": "us", "p99_us": "us", "p999_us": "us"}
 class Sizes:
     """How much of everything; `quick` only proves that it runs."""
 
+    is_quick: bool
     rounds: int
     serial_count: int
     python_count: int
@@ -29,8 +31,8 @@ class Sizes:
     micro_min_time_s: float
 
 
-FULL = Sizes(5, 50_000, 20_000, 2_000, 40, 40, 5.0, 0.2)
-QUICK = Sizes(1, 500, 200, 200, 3, 3, 0.5, 0.001)
+FULL = Sizes(False, 5, 50_000, 20_000, 2_000, 40, 40, 5.0, 0.2)
+QUICK = Sizes(True, 1, 500, 200, 200, 3, 3, 0.5, 0.001)
 
 
 @dataclasses.dataclass
@@ -201,6 +203,32 @@ def warm_python_one_core(bench):
     bench.add_ratio(case, samples, "p50_us", ("floor", "bare loop"))
 
 
+def blank_sandboxes(bench):
+    """The spawner alone: no engine, and a zygote whose worker answers probes."""
+    case = "blank_sandboxes"
+    variables = {
+        "HAKO_SPAWNER": str(bench.tree.program("sandbox/hako-spawner")),
+        "HAKO_PROBE_ZYGOTE": str(bench.tree.program("tests/sandbox/probe_zygote")),
+    }
+    arguments = ["--short"] if bench.sizes.is_quick else []
+    by_case = {}
+    for _ in range(bench.sizes.rounds):
+        said = bench.tree.run(SANDBOX_BENCH, arguments, **variables)
+        for line in map(json.loads, said.splitlines()):
+            by_case.setdefault(line["case"], []).append(line)
+
+    def add(key, source, metric, unit, count_key):
+        lines = by_case[source]
+        count = sum(line[count_key] for line in lines)
+        bench.results.add(case, "hako", metric, unit, [line[key] for line in lines], count)
+
+    add("per_second", "make_acquire_destroy", "rate", "1/s", "n")
+    add("kib_each", "blank_memory", "kib_each", "KiB", "alive")
+    add("p50_us", "acquire_to_answer", "acquire_p50_us", "us", "n")
+    add("p99_us", "acquire_to_answer", "acquire_p99_us", "us", "n")
+    add("p50_us", "acquire_to_worker", "worker_p50_us", "us", "n")
+
+
 def idle(bench):
     """An engine with a function deployed and nothing to do."""
     case = "idle"
@@ -226,6 +254,7 @@ def micro(bench):
         path
         for path in folder.glob("*/*")
         if path.is_file() and os.access(path, os.X_OK) and path.suffix == ""
+        and str(path.relative_to(bench.tree.build)) != SANDBOX_BENCH  # a case of its own
     )
     for program in programs:
         name = str(program.relative_to(bench.tree.build))
@@ -276,6 +305,7 @@ CASES = {
     "cold_native": cold_native,
     "cold_python": cold_python,
     "warm_python_one_core": warm_python_one_core,
+    "blank_sandboxes": blank_sandboxes,
     "idle": idle,
     "micro": micro,
 }

@@ -101,6 +101,7 @@ ROWS = (
         "kib_each",
         target=Target("kib_each", "at most", 600, "KiB"),
     ),
+    Row("Blank sandbox taken until its worker runs: p50", "blank_sandboxes", "worker_p50_us"),
     Row(
         "Idle engine: resident memory",
         "idle",

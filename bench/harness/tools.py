@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -48,17 +49,27 @@ class Tree:
         path = self.root / "bench/functions/echo.py"
         return Function(path, _request("python3.11", "echo.handler"))
 
-    def run_json(self, name, arguments, timeout_s=300):
-        """The JSON line that `name` prints. An answer that was wrong is a ToolError."""
+    def run(self, name, arguments, timeout_s=300, **variables):
+        """What `name` prints. A failure, such as an answer that was wrong, is a ToolError."""
         command = [str(self.program(name)), *map(str, arguments)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                env={**os.environ, **variables},
+            )
         except subprocess.TimeoutExpired as error:
             raise ToolError(f"{name} did not end within {timeout_s} s") from error
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise ToolError(f"{name} ended with {done.returncode}: {' | '.join(said[-3:])}")
-        return json.loads(done.stdout)
+        return done.stdout
+
+    def run_json(self, name, arguments, timeout_s=300):
+        """The one JSON value that `name` prints."""
+        return json.loads(self.run(name, arguments, timeout_s))
 
     def load(self, mode, engine, arguments, cpu=None):
         pin = [] if cpu is None else ["--cpu", cpu]

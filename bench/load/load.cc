@@ -156,8 +156,12 @@ private:
                 .fd = connection.fd(), .events = static_cast<short>(events), .revents = 0
             };
         }
-        TRY_ASSIGN(const int ready_count, await_lanes());
-        for (std::size_t index = 0; index < lanes_.size() && ready_count > 0; ++index) {
+        TRY(await_lanes());
+        return collect_ready();
+    }
+
+    Result<void> collect_ready() {
+        for (std::size_t index = 0; index < lanes_.size(); ++index) {
             if ((polls_[index].revents & ~POLLOUT) != 0) {
                 TRY(collect(lanes_[index], Connection::Wait::kNo));
             }
@@ -165,20 +169,20 @@ private:
         return {};
     }
 
-    /// Polls until a lane is ready or the next request is due; the number of ready lanes.
-    Result<int> await_lanes() {
+    /// Polls until a lane is ready or the next request is due.
+    Result<void> await_lanes() {
         const std::int64_t wait_ns = wait_ns_max();
         const timespec timeout{
             .tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000
         };
         const int ready_count = ppoll(polls_.data(), polls_.size(), &timeout, nullptr);
-        if (ready_count < 0 && errno != EINTR) {
-            return fail_errno("ppoll");
+        if (ready_count < 0) {
+            return errno == EINTR ? Result<void>() : fail_errno("ppoll");
         }
-        if (ready_count == 0 && wait_ns == plan_.stall_ms * kNsPerMs) {
+        if (ready_count == 0 && outstanding_count_ > 0 && wait_ns == plan_.stall_ms * kNsPerMs) {
             return fail(Errc::kTimeout, "no answer within --stall-ms");
         }
-        return std::max(ready_count, 0);
+        return {};
     }
 
     Result<void> collect(Lane& lane, Connection::Wait wait) {
