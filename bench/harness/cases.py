@@ -235,7 +235,7 @@ def idle(bench):
     with Engine(bench.tree.hakod) as engine:
         engine.create("echo", bench.tree.native_echo())
         bench.tree.load("warm", engine, ["--function", "echo", "--count", 100])
-        engine_module.await_quiet(engine.pid, seconds_max=4 * bench.sizes.idle_s)
+        engine_module.await_quiet(engine.pid, quiet_s=2.0)  # past the last sync of the ledger
         switches = engine_module.switch_count(engine.pid)
         used_ns = engine_module.cpu_ns(engine.pid)
         time.sleep(bench.sizes.idle_s)

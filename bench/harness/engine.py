@@ -18,7 +18,9 @@ CONTROL_META = struct.Struct("<HHI")
 MAGIC = 0x314F4B48
 CONTROL, CONTROL_RESULT = 5, 6
 READY_S = 60
-STOP_S = 20
+STOP_S = 40
+# Apart from the default range: an engine in use on this machine must not share user ids.
+UID_BASE = 10**9
 
 
 class EngineError(Exception):
@@ -84,6 +86,8 @@ class Engine:
                         str(self.directory / "state"),
                         "--socket",
                         str(self.socket_path),
+                        "--sandbox-uid-base",
+                        str(UID_BASE + os.getpid() % 1000 * 10**6),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -92,6 +96,7 @@ class Engine:
                     preexec_fn=self._pin,
                 )
             self._await_ready(notify)
+        await_quiet(self.pid)
 
     def _pin(self):
         if self._cpu is not None:
@@ -196,13 +201,26 @@ def tree_cpu_ns(pid):
     return total
 
 
-def await_quiet(pid, seconds_max=20.0, quiet_s=1.0):
-    """Waits until `pid` has not run for `quiet_s`: pools are full. Gives up after `seconds_max`."""
+def tree_switch_count(pid):
+    total = 0
+    for member in process_tree(pid):
+        try:
+            total += switch_count(member)
+        except OSError:
+            continue  # ended meanwhile
+    return total
+
+
+def await_quiet(pid, seconds_max=15.0, quiet_s=0.3):
+    """Waits until `pid` and its descendants have not run for `quiet_s`: the pools are full.
+
+    Gives up after `seconds_max`: what is measured then shows it.
+    """
     deadline = time.monotonic() + seconds_max
-    before = switch_count(pid)
+    before = tree_switch_count(pid)
     while time.monotonic() < deadline:
         time.sleep(quiet_s)
-        now = switch_count(pid)
+        now = tree_switch_count(pid)
         if now == before:
             return
         before = now
