@@ -40,7 +40,10 @@ hako_die() {
 }
 
 # Where hako_logged keeps its logs; kept after a failure, removed by hako_drop_logs after success.
-hako_open_logs() { hako_logs_dir=$(mktemp -d "${TMPDIR:-/tmp}/hako-logs.XXXXXX"); }
+hako_open_logs() {
+    hako_logs_dir=$(mktemp -d "${TMPDIR:-/tmp}/hako-logs.XXXXXX")
+    trap 'rmdir -- "$hako_logs_dir" 2>/dev/null || true' EXIT
+}
 hako_drop_logs() { [ -z "$hako_logs_dir" ] || rm -rf -- "$hako_logs_dir"; }
 
 # Runs a command with its output in a log; on failure shows the end of the log and gives up.
@@ -64,7 +67,8 @@ hako_configure() {
     # ccache fails the compiler call when it cannot write its cache.
     [ -w "${CCACHE_DIR:-${HOME:-/nonexistent}}" ] || export CCACHE_DISABLE=1
     if [ -f "$dir/build.ninja" ] &&
-        meson setup --reconfigure "$dir" "$hako_root" "$@" >"$hako_logs_dir/configure.log" 2>&1 </dev/null; then
+        meson setup --reconfigure "$dir" "$hako_root" "$@" \
+            >"$hako_logs_dir/configure.log" 2>&1 </dev/null; then
         return 0
     fi
     if [ -d "$dir" ] && [ ! -d "$dir/meson-private" ] && [ -n "$(ls -A -- "$dir")" ]; then

@@ -13,7 +13,7 @@ hako_packages_fuzz=(clang-19 libclang-rt-19-dev)
 # Prints the packages of the named groups that are not installed, one per line.
 hako_missing_packages() {
     local group installed package
-    installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p')
+    installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p')
     for group in "$@"; do
         local -n list="hako_packages_$group"
         for package in "${list[@]}"; do
@@ -27,8 +27,8 @@ hako_missing_packages() {
 hako_install_packages() {
     [ -z "${HAKO_SKIP_PACKAGES:-}" ] || return 0
     if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-        hako_die "this is not Debian (no apt-get). Install what tools/lib/packages.sh lists by your own" \
-            "means, then set HAKO_SKIP_PACKAGES=1."
+        hako_die "this is not Debian (no apt-get). Install what tools/lib/packages.sh lists by" \
+            "your own means, then set HAKO_SKIP_PACKAGES=1."
     fi
     local missing=()
     mapfile -t missing < <(hako_missing_packages "$@")
