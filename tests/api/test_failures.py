@@ -194,9 +194,8 @@ class Exceptions(FailureCase):
         self.engine.create_python("nomodule", "x = 1\n", Handler="absent.handler")
         answer = self.engine.invoke("nomodule", {})
         self.assertEqual(answer.json["errorType"], "Runtime.ImportModuleError")
-        self.assertEqual(
-            answer.json["errorMessage"], "Unable to import module 'absent': No module named 'absent'"
-        )
+        text = "Unable to import module 'absent': No module named 'absent'"
+        self.assertEqual(answer.json["errorMessage"], text)
 
     def test_an_answer_that_is_no_json_value(self):
         self.engine.create_python("odd", "def handler(e, c):\n    return object() if e else 1\n")

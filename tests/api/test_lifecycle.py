@@ -89,9 +89,8 @@ class Throttling(unittest.TestCase):
     def test_the_account_limit_throttles_too(self):
         with Engine(concurrency_max=101) as engine:
             engine.create_python("counter", COUNTER, Timeout=10)
-            engine.control(
-                "PutFunctionConcurrency", {"FunctionName": "counter", "ReservedConcurrentExecutions": 1}
-            )
+            request = {"FunctionName": "counter", "ReservedConcurrentExecutions": 1}
+            engine.control("PutFunctionConcurrency", request)
             with engine.connect() as connection:
                 for _ in range(2):
                     connection.send_invoke("counter", {"wait_s": 1})

@@ -164,9 +164,12 @@ class Engine:
         self.assert_nothing_left()
 
     def assert_nothing_left(self) -> None:
-        leaks.eventually(lambda: not leaks.alive(self.seen_processes), "processes of the engine gone")
-        leaks.eventually(lambda: not leaks.cgroups_named(self.name), "cgroups of the engine gone")
-        leaks.eventually(lambda: not leaks.mounts_below(self.scratch), "mounts of the engine gone")
+        for what, rest in (
+            ("processes", lambda: leaks.alive(self.seen_processes)),
+            ("cgroups", lambda: leaks.cgroups_named(self.name)),
+            ("mounts", lambda: leaks.mounts_below(self.scratch)),
+        ):
+            leaks.eventually(lambda rest=rest: not rest(), f"no {what} of the engine left")
 
     def destroy(self) -> None:
         if self.process is not None:
