@@ -1,7 +1,6 @@
 """Each bad input gets one clear error that names field and limit, and the engine serves on."""
 import io
 import os
-import socket
 import struct
 import subprocess
 import tempfile
@@ -86,12 +85,10 @@ class Invocations(SharedEngine):
         payload = b'"' + b"x" * (MAX_PAYLOAD - 1) + b'"'
         with self.engine.connect() as connection:
             connection.send(frames.encode_invoke(1, "echo", payload))
-            answer = connection.receive()
-            self.assertIn(str(MAX_PAYLOAD), answer.message)
-            if answer.kind == frames.INVOKE_RESULT:
-                self.check_error(answer, 413, "RequestEntityTooLargeException")
-            else:
-                self.assertEqual(answer.kind, frames.ERROR)
+            self.check_error(
+                connection.receive(), 413, "RequestEntityTooLargeException", str(MAX_PAYLOAD)
+            )
+            self.assertEqual(connection.ping().kind, frames.PONG, "the connection goes on")
 
     def test_client_context_over_its_limit(self):
         with self.engine.connect() as connection:
@@ -107,12 +104,15 @@ class BadFrames(SharedEngine):
     def check_closed(self, data, *words):
         with self.engine.connect() as connection:
             connection.send(data)
-            connection.socket.shutdown(socket.SHUT_WR)
             answer = connection.receive()
             self.assertEqual(answer.kind, frames.ERROR, answer)
             for word in words:
                 self.assertIn(word, answer.payload.decode())
-            self.assertEqual(connection.socket.recv(1), b"", "closed after the error")
+            try:
+                rest = connection.socket.recv(1)
+            except ConnectionResetError:  # closed before it had read all we sent
+                rest = b""
+            self.assertEqual(rest, b"", "closed after the error")
 
     def header(self, **changes):
         fields = {"magic": frames.MAGIC, "kind": frames.PING, "flags": 0, "correlation": 1,
@@ -122,14 +122,15 @@ class BadFrames(SharedEngine):
     def test_headers(self):
         cases = {
             "magic": ({"magic": 0x12345678}, "magic"),
-            "version": ({"magic": 0x324F4B48}, ""),
+            "version": ({"magic": 0x324F4B48}, "version 1"),
             "type 0": ({"kind": 0}, "type"),
             "type 99": ({"kind": 99}, "type"),
             "an answer as request": ({"kind": frames.PONG}, "type"),
             "reserved": ({"reserved": 1}, "reserved"),
-            "meta length": ({"kind": frames.INVOKE, "meta_bytes": 65537}, "meta"),
+            "meta length": ({"kind": frames.INVOKE, "meta_bytes": 65537}, "65536"),
             "payload length": ({"kind": frames.INVOKE, "meta_bytes": 8,
-                                "payload_bytes": 0xFFFFFFFF}, "payload"),
+                                "payload_bytes": 0xFFFFFFFF}, "52428800"),
+            "a ping with a body": ({"payload_bytes": 4}, "Ping"),
         }
         for title, (changes, word) in cases.items():
             with self.subTest(title):
@@ -148,11 +149,7 @@ class BadFrames(SharedEngine):
                     broken[meta_at + offset] = value
                 else:
                     struct.pack_into("<H", broken, meta_at + offset, value)
-                with self.engine.connect() as connection:
-                    connection.send(bytes(broken))
-                    answer = connection.receive()
-                self.assertTrue(answer.kind == frames.ERROR or answer.status == 400, answer)
-                self.assertTrue(answer.message or answer.payload, "it says why")
+                self.check_closed(bytes(broken))
 
     def test_noise_never_ends_the_engine(self):
         noise = b"".join(struct.pack("<Q", (i * 0x9E3779B97F4A7C15) % 2**64) for i in range(512))
