@@ -17,9 +17,12 @@ hako_engine_start() {
     hako_engine_waiter_pid=$!
     read -r bound <"$scratch/bound" || true
     [ "$bound" = bound ] || hako_engine_failed "$log" "cannot make the readiness socket $notify"
+    # In a process group of its own (set -m): Ctrl-C is for us, and we then ask the engine to drain.
+    set -m
     NOTIFY_SOCKET="$notify" "$hako_build/engine/hakod" --state "$state" \
         --socket "$hako_engine_socket" >>"$log" 2>&1 </dev/null &
     hako_engine_pid=$!
+    set +m
     # Whichever comes first: the message READY=1, or the end of the engine.
     wait -n -p finished "$hako_engine_waiter_pid" "$hako_engine_pid" || status=$?
     if [ "$finished" = "$hako_engine_pid" ]; then
@@ -41,7 +44,7 @@ hako_engine_failed() {
 hako() { "$hako_build/tools/hako/hako" --socket "$hako_engine_socket" "$@"; }
 
 # Waits for a child: hako_await_end PID SECONDS. True if it ended in time.
-hako_await_end() { timeout "$2" tail --pid="$1" -f /dev/null; }
+hako_await_end() { timeout "$2" tail --pid="$1" -s 0.1 -f /dev/null; }
 
 # Asks the engine to drain; a second signal after 20 s ends what still runs. Its exit status.
 hako_engine_stop() {
