@@ -1,4 +1,4 @@
-# Starts and stops one engine of a build tree. Sourced by tools/run, which sets hako_root, hako_build.
+# Starts and stops one engine of a build tree. tools/run sources it and sets hako_root, hako_build.
 # shellcheck shell=bash disable=SC2154
 
 hako_engine_pid=''
