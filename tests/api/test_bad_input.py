@@ -234,7 +234,7 @@ class Packages(SharedEngine):
             ({"MemorySize": 99999}, "'99999' at 'memorySize'", "less than or equal to"),
             ({"Timeout": 0}, "'0' at 'timeout'", "greater than or equal to 1"),
             ({"Timeout": 901}, "'901' at 'timeout'", "less than or equal to"),
-            ({"Handler": None}, "handler"),
+            ({"Handler": None}, "andler"),
             ({"Handler": "two words"}, "'two words' at 'handler'"),
         )
         for changes, *words in cases:

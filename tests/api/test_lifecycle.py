@@ -87,15 +87,17 @@ class Throttling(unittest.TestCase):
             engine.result("counter", {})
 
     def test_the_account_limit_throttles_too(self):
-        with Engine(concurrency_max=101) as engine:
-            engine.create_python("counter", COUNTER, Timeout=10)
-            request = {"FunctionName": "counter", "ReservedConcurrentExecutions": 1}
-            engine.control("PutFunctionConcurrency", request)
+        with Engine(concurrency_max=2) as engine:
+            engine.create_python("one", COUNTER, Timeout=10)
+            engine.create_python("two", COUNTER, Timeout=10)
             with engine.connect() as connection:
-                for _ in range(2):
-                    connection.send_invoke("counter", {"wait_s": 1})
-                statuses = sorted(connection.receive().status for _ in range(2))
-            self.assertEqual(statuses, [200, 429])
+                for name in ("one", "two", "one", "two"):
+                    connection.send_invoke(name, {"wait_s": 1.5})
+                answers = [connection.receive() for _ in range(4)]
+            throttled = [answer for answer in answers if answer.status == 429]
+            self.assertEqual(len(throttled), 2, answers)
+            for answer in throttled:
+                self.assertEqual(answer.json["Reason"], "ConcurrentInvocationLimitExceeded")
 
 
 class Retirement(unittest.TestCase):

@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from support import leaks
-from support.engine import HAKOD, Engine
+from support.engine import HAKOD, SOURCE_ROOT, Engine
 
 ECHO = "def handler(event, context):\n    return event\n"
 WAITS = (
@@ -165,6 +165,14 @@ class Process(unittest.TestCase):
         engine.command = lambda: ["/bin/bash", "-c", script, "bash", str(descriptor), *plain]
         environment = dict(os.environ, NOTIFY_SOCKET=notify_path)
         engine.spawn(env=environment, pass_fds=(descriptor,))
+
+    def test_the_configuration_reference_is_up_to_date(self):
+        done = subprocess.run(
+            [HAKOD, "--print-config-reference"], capture_output=True, timeout=20, check=True
+        )
+        path = os.path.join(SOURCE_ROOT, "docs", "configuration.md")
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), done.stdout, f"write it again: hakod > {path}")
 
     def test_version_and_help_need_no_state(self):
         for flag in ("--version", "--help"):
