@@ -13,7 +13,7 @@ EXPECTED = (
     "include/hako/function.h", "include/hako/function_cpp.h", "include/hako/client.h",
     "include/hako/client.hpp", "lib*/**/libhako-client.so*", "lib/systemd/system/hako.service",
     "lib/systemd/system/hako.socket", "lib/sysusers.d/hako.conf", "lib/tmpfiles.d/hako.conf",
-    "share/man/man8/hakod.8*", "share/man/man1/hako.1*", "lib*/**/hako/__init__.py",
+    "share/man/man8/hakod.8*", "share/man/man1/hako.1*", "**/hako/__init__.py",
 )
 
 

@@ -231,7 +231,7 @@ class Engine:
         )
 
     def bill(self, *arguments: str) -> dict:
-        done = self.cli("bill", "--json", *arguments)
+        done = self.cli("bill", "--state", self.state, "--json", *arguments)
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 
