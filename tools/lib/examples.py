@@ -15,7 +15,7 @@ def main() -> None:
     build = pathlib.Path(sys.argv[1])
     for path in sorted((ROOT / "examples").glob("*/function.json")):
         function = json.loads(path.read_text(encoding="utf-8"))
-        # Interpreted code lies in the folder; compiled code in the build tree, named by its handler.
+        # Interpreted code lies in the folder; compiled code in the build tree, named by Handler.
         is_compiled = function["Runtime"] in ("native", "executable")
         code = build / "examples" / function["Handler"] if is_compiled else path.parent
         print(
