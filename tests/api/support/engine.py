@@ -245,7 +245,7 @@ class Engine:
             "descriptors": leaks.fds_count(pid),
             "spawner descriptors": [leaks.fds_count(child) for child in leaks.children_of(pid)],
             "cgroups": len(leaks.cgroups_named(self.name)),
-            "mounts": len(leaks.read_text("/proc/self/mountinfo").splitlines()),
+            "mounts": len(leaks.mounts_below(self.scratch)),
         }
 
     def settled_holdings(self) -> dict:
