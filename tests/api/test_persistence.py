@@ -57,7 +57,7 @@ class Restart(unittest.TestCase):
             engine.create_python("slow", WAITS, Timeout=60)
             connection = engine.connect()
             connection.send_invoke("slow", {"s": 50})
-            leaks.eventually(lambda: engine.status()["Invocations"]["InFlight"] == 1, "it runs")
+            leaks.eventually(lambda: engine.status()["InFlight"] == 1, "it runs")
             engine.note_processes()
             spawners = leaks.children_of(engine.process.pid)
             pidfds = [os.pidfd_open(pid) for pid in spawners]
@@ -79,7 +79,7 @@ class Draining(unittest.TestCase):
         engine.create_python("slow", WAITS, Timeout=60)
         connection = engine.connect()
         connection.send_invoke("slow", {"s": seconds})
-        leaks.eventually(lambda: engine.status()["Invocations"]["InFlight"] == 1, "it runs")
+        leaks.eventually(lambda: engine.status()["InFlight"] == 1, "it runs")
         return connection
 
     def refused(self, engine):

@@ -88,6 +88,15 @@ class Runtimes(unittest.TestCase):
         self.assertNotIn("NOTIFY_SOCKET", environment)
         self.assertNotIn("HAKO_BUILD_ROOT", environment)
 
+    def test_account_and_region_are_settings(self):
+        with Engine(account="210987654321", region="eu-west-1") as engine:
+            engine.create_python("there", CONTEXT)
+            seen = engine.result("there", {})
+            arn = "arn:aws:lambda:eu-west-1:210987654321:function:there"
+            self.assertEqual(seen["arn"], arn)
+            self.assertEqual(seen["env"]["AWS_REGION"], "eu-west-1")
+            self.assertEqual(engine.result(arn, {})["name"], "there")
+
     def test_log_of_an_invocation(self):
         self.engine.create_python("logs", CONTEXT)
         answer = self.engine.invoke("logs", {})
