@@ -68,7 +68,9 @@ class Engine:
         self.state = state or os.path.join(self.scratch, "state")
         self.socket_path = os.path.join(self.scratch, "hako.sock")
         self.log_path = os.path.join(self.scratch, "hakod.log")
-        self.settings = SETTINGS | {"cgroup": self.name} | settings
+        # Engines that run at the same time must not share user ids: limits count by user.
+        ids = {"cgroup": self.name, "sandbox_uid_base": 10**9 + os.getpid() % 1000 * 10**6}
+        self.settings = SETTINGS | ids | settings
         self.arguments = list(arguments)
         self.process: subprocess.Popen | None = None
         self.pidfd = -1
