@@ -149,7 +149,11 @@ class BadFrames(SharedEngine):
                     broken[meta_at + offset] = value
                 else:
                     struct.pack_into("<H", broken, meta_at + offset, value)
-                self.check_closed(bytes(broken))
+                with self.engine.connect() as connection:
+                    connection.send(bytes(broken))
+                    answer = connection.receive()
+                self.assertEqual(answer.status, 400, answer)
+                self.assertIn("meta data", answer.message)
 
     def test_noise_never_ends_the_engine(self):
         noise = b"".join(struct.pack("<Q", (i * 0x9E3779B97F4A7C15) % 2**64) for i in range(512))

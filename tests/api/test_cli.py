@@ -1,10 +1,11 @@
 """The `hako` command line as hako(1) describes it: quick start, outputs, exit statuses."""
 import json
 import os
+import subprocess
 import tempfile
 import unittest
 
-from support.engine import Engine
+from support.engine import HAKO, Engine
 from support.ledger import read_ledger
 
 HELLO = """
@@ -85,7 +86,10 @@ class CommandLine(unittest.TestCase):
         self.run_cli("invoke", "exits", "--payload-file", "/no/such/file", status=USAGE)
         self.run_cli("create", "x", "--runtime", "native", "--handler", "h",
                      "--code", "/no/such/file", status=USAGE)
-        self.run_cli("--socket", "/no/such/socket", "ping", status=UNREACHABLE)
+        gone = subprocess.run(
+            [HAKO, "--socket", "/no/such/socket", "ping"], capture_output=True, check=False
+        )
+        self.assertEqual(gone.returncode, UNREACHABLE, gone.stderr)
         self.run_cli("update", "exits", "--reserved-concurrency", "0")
         done = self.run_cli("invoke", "exits", status=THROTTLED)
         self.assertIn(b"Rate Exceeded.", done.stderr)

@@ -28,16 +28,13 @@ class FailureCase(unittest.TestCase):
         cls.engine = Engine(**cls.settings)
         cls.addClassCleanup(cls.engine.__exit__, None, None, None)
         cls.engine.__enter__()
-        cls.before = cls.engine.settled_holdings()
+        cls.before = cls.engine.warmed_holdings()
 
     def tearDown(self):
         listed = self.engine.control("ListFunctions", {}).json["Functions"]
         for function in listed:
             self.engine.delete(function["FunctionName"])
-        leaks.eventually(
-            lambda: self.engine.holdings() == self.before,
-            f"holdings as before: {self.before}, now {self.engine.holdings()}", 15,
-        )
+        self.engine.await_holdings(self.before)
 
     def check_failed(self, answer, payload):
         """Lambda's shape: HTTP 200, FunctionError Unhandled, exactly this JSON."""

@@ -1,20 +1,23 @@
 """Cold and warm starts, reuse order, scale-out, throttling, retirement, provisioned instances."""
 import threading
+import time
 import unittest
 
 from support import leaks
 from support.engine import Engine
 
 COUNTER = """
-import os, threading
+import os, threading, time
 count = 0
+born_s = time.time()
 birth = os.urandom(8).hex()
 def handler(event, context):
     global count
     count += 1
     if event.get("wait_s"):
         threading.Event().wait(event["wait_s"])
-    return {"count": count, "birth": birth}
+    kind = os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]
+    return {"count": count, "birth": birth, "born_s": born_s, "kind": kind}
 """
 
 
@@ -103,21 +106,21 @@ class Throttling(unittest.TestCase):
 class Retirement(unittest.TestCase):
     def test_idle_instances_retire_to_zero(self):
         with Engine(idle_timeout_s=1) as engine:
-            before = engine.settled_holdings()
+            before = engine.warmed_holdings()
             engine.create_python("counter", COUNTER)
             engine.create_probe("native")
             engine.result("counter", {})
             engine.result("native", {})
-            leaks.eventually(lambda: engine.holdings() == before, "instances retired to zero", 15)
+            engine.await_holdings(before)
             self.assertEqual(engine.result("counter", {})["count"], 1)
 
     def test_deleting_a_function_ends_its_instances(self):
         with Engine() as engine:
-            before = engine.settled_holdings()
+            before = engine.warmed_holdings()
             engine.create_python("counter", COUNTER)
             engine.result("counter", {})
             engine.delete("counter")
-            leaks.eventually(lambda: engine.holdings() == before, "instances of it gone", 15)
+            engine.await_holdings(before)
 
 
 class Provisioned(unittest.TestCase):
@@ -132,13 +135,15 @@ class Provisioned(unittest.TestCase):
             )
             self.assertEqual(answer.status, 202, answer)
             self.await_ready(engine, 2)
-            first = engine.invoke("counter", {})
-            self.assertEqual(first.init_us, 0, "a pinned instance was initialised before")
+            ready_s = time.time()
+            first = engine.result("counter", {})
+            self.assertLess(first["born_s"], ready_s, "initialised before the first call")
+            self.assertEqual((first["kind"], first["count"]), ("provisioned-concurrency", 1))
             # `other` retires after its second; by then the pinned ones would have gone, too.
             engine.result("other", {})
             count = engine.settled_holdings()["cgroups"]
             leaks.eventually(lambda: engine.holdings()["cgroups"] < count, "`other` retired", 15)
-            self.assertEqual(engine.invoke("counter", {}).init_us, 0)
+            self.assertLess(engine.result("counter", {})["born_s"], ready_s)
 
     def await_ready(self, engine, count):
         def ready():

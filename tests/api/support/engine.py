@@ -250,6 +250,23 @@ class Engine:
             "mounts": len(leaks.mounts_below(self.scratch)),
         }
 
+    def warmed_holdings(self) -> dict:
+        """Holdings at rest, once what is made at first use and then kept is there."""
+        self.create_python("warm-python", "def handler(event, context):\n    return 1\n")
+        self.create_probe("warm-probe")
+        for name in ("warm-python", "warm-probe"):
+            self.result(name, {})
+            self.delete(name)
+        return self.settled_holdings()
+
+    def await_holdings(self, wanted: dict, seconds: float = 15.0) -> None:
+        """Waits until the engine holds exactly `wanted` again."""
+        try:
+            leaks.eventually(lambda: self.holdings() == wanted, "", seconds)
+        except AssertionError:
+            text = f"not within {seconds} s: {wanted}, but {self.holdings()}"
+            raise AssertionError(text) from None
+
     def settled_holdings(self) -> dict:
         """`holdings` once the pools are full again: the same twice in a row, 100 ms apart."""
         def unchanged():

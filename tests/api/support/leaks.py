@@ -53,7 +53,15 @@ def alive(processes: dict[int, str]) -> list[int]:
 
 
 def fds_count(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """Open descriptors, without the user namespaces that the spawner keeps for each of its slots
+    once one was used."""
+    count = 0
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            count += not os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith("user:")
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return count
 
 
 def cgroups_named(name: str) -> list[str]:
