@@ -38,7 +38,7 @@ _numbers_lock = threading.Lock()
 
 def unique_name() -> str:
     with _numbers_lock:
-        return f"hako-test-{os.getpid()}-{next(_numbers)}"
+        return f"hako-api-{os.getpid()}-{next(_numbers)}"
 
 
 def zip_of(files: dict[str, str | bytes]) -> bytes:
