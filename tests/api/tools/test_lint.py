@@ -79,6 +79,12 @@ class Lint(unittest.TestCase):
         listed = {"engine/meter/meson.build": "executable('x', 'b.cc')\n"}
         self.assertEqual(self.lint(listed | {"engine/meter/b.cc": source}), [])
 
+    def test_files_listed_by_a_loop(self):
+        loop = "foreach n : ['b', 'c']\n  executable(n, n + '_test.cc')\nendforeach\n"
+        listed = {"tests/unit/meson.build": loop, "tests/unit/b_test.cc": "int x;\n"}
+        self.assertEqual(self.lint(listed), [])
+        self.assertEqual(len(self.lint(listed | {"tests/unit/d_test.cc": "int x;\n"})), 1)
+
     def test_a_forgotten_file(self):
         findings = self.lint({"engine/base/forgotten.cc": "int x;\n"})
         self.assertEqual(len(findings), 1)
