@@ -240,7 +240,9 @@ bool Ledger::wants_segment() const noexcept {
 }
 
 Result<void> Ledger::prepare_next() {
-    const std::lock_guard lock(sync_mutex_);
+    // Not sync's lock: at full load a segment lasts a second or two, and a sync on a busy disk may
+    // take as long.
+    const std::lock_guard lock(prepare_mutex_);
     if (!wants_segment()) {
         return {};
     }

@@ -15,7 +15,8 @@ namespace hako::meter {
 
 struct LedgerOptions {
     std::string directory;                    // STATE/ledger; made (0700) if missing
-    std::uint64_t segment_bytes = 8U << 20U;  // of new segments, a multiple of 4096
+    // Of new segments, a multiple of 4096: two seconds of full load.
+    std::uint64_t segment_bytes = 32U << 20U;
 };
 
 /// What `Ledger::open` found. Everything but records_count should be 0 after a kill; power loss may
@@ -91,7 +92,8 @@ private:
     std::atomic<Segment*> retired_ = nullptr;
     std::atomic<std::uint64_t> last_sequence_ = 0;
     std::atomic<std::uint64_t> synced_sequence_ = 0;
-    std::mutex sync_mutex_;            // sync against prepare_next; append never takes it
+    std::mutex sync_mutex_;            // sync against sync; append never takes it
+    std::mutex prepare_mutex_;         // prepare_next against prepare_next
     std::uint64_t dropped_bytes_ = 0;  // of the current mapping, handed back by sync
     const Segment* dropped_of_ = nullptr;
 };
