@@ -93,8 +93,11 @@ void derive(Settings& settings, const ParseWorld& world) {
         settings.spawner = find_program(world.binary_dir, "sandbox", "hako-spawner");
     }
     if (settings.zygote.empty()) {
-        settings.zygote =
-            find_program(world.binary_dir, "runtime-shim/python", "hako-python-zygote");
+        settings.zygote = find_program(world.binary_dir, "runtime-shim/native", "hako-zygote");
+    }
+    if (settings.zygote_python.empty()) {
+        settings.zygote_python =
+            find_program(world.binary_dir, "runtime-shim/python", "hako-zygote-python");
     }
 }
 

@@ -39,9 +39,13 @@ constexpr std::array kKeys = {
         .help = "The privileged process that builds sandboxes."},
     Key{.name = "zygote",
         .field = &S::zygote,
-        .derived = "hako-python-zygote beside hakod, in ../libexec/hako or in "
+        .derived = "hako-zygote beside hakod, in ../libexec/hako or in ../runtime-shim/native",
+        .help = "The program that native and executable instances are forked from."},
+    Key{.name = "zygote_python",
+        .field = &S::zygote_python,
+        .derived = "hako-zygote-python beside hakod, in ../libexec/hako or in "
                    "../runtime-shim/python",
-        .help = "The pre-booted Python runtime that instances are forked from."},
+        .help = "The booted Python that instances are forked from; without it there is no Python."},
     Key{.name = "cgroup",
         .field = &S::cgroup,
         .derived = "hako- and a hash of the state directory",

@@ -16,7 +16,8 @@ struct Settings {
     std::string socket;
     std::uint32_t socket_mode = 0;  // permission bits
     std::string spawner;            // path of the spawner's executable
-    std::string zygote;             // path of the Python zygote's executable
+    std::string zygote;             // path of the native zygote's executable
+    std::string zygote_python;      // path of the Python zygote's executable; may be missing
     std::string cgroup;             // name of the cgroup below which sandboxes get theirs
     // Who we are
     std::string account;
