@@ -25,7 +25,7 @@ namespace {
 Result<void> set_loopback_up() {
     const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     ifreq request{};
-    std::strcpy(request.ifr_name, "lo");
+    std::memcpy(request.ifr_name, "lo", sizeof("lo"));
     request.ifr_flags = IFF_UP | IFF_RUNNING;
     if (!socket || ::ioctl(socket.get(), SIOCSIFFLAGS, &request) != 0) {
         return fail_errno("lo up");

@@ -26,6 +26,8 @@ constexpr std::int64_t kStopUs = 10'000'000;
 constexpr std::size_t kOutboxMax = 8192;
 constexpr int kRemovalRetryMs = 1;
 constexpr int kDeadlineCheckMs = 500;
+// How long a cold start takes, with some to spare.
+constexpr std::int64_t kQuietUs = 4'000;
 
 constexpr std::uint64_t make_key(std::uint32_t source, std::uint32_t index) {
     return (std::uint64_t{source} << 32U) | index;
@@ -127,7 +129,15 @@ int Spawner::wait_ms() const {
     if (may_refill()) {
         return 0;
     }
-    return used_slots_count_ > live_count_ || exit_code_ ? kDeadlineCheckMs : -1;
+    if (wants_refill()) {
+        return static_cast<int>((quiet_until_us_ - now_us()) / 1'000) + 1;
+    }
+    if (now_us() < no_refill_until_us_) {
+        return static_cast<int>((no_refill_until_us_ - now_us()) / 1'000) + 1;
+    }
+    // With the pools full and nothing under way there is no deadline: an idle spawner does not
+    // wake.
+    return is_making() || exit_code_ ? kDeadlineCheckMs : -1;
 }
 
 /// Requests first; one more blank only if no request came, so that refilling never delays one by
@@ -236,6 +246,7 @@ void Spawner::grant(Record& record, const Acquire& request) {
         refuse(request, error);
         return;
     }
+    quiet_until_us_ = now_us() + kQuietUs;
     record.state = RecordState::kAcquired;
     record.was_acquired = true;
     ++live_count_;

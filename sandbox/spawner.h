@@ -61,6 +61,8 @@ private:
     void refill();
     [[nodiscard]] bool has_room() const;
     [[nodiscard]] bool wants_blank(spawner::RuntimeKind runtime) const;
+    [[nodiscard]] bool wants_refill() const;
+    [[nodiscard]] bool is_making() const;
     [[nodiscard]] bool may_refill() const;
     [[nodiscard]] std::optional<StepError> begin_make(spawner::RuntimeKind runtime);
     [[nodiscard]] Record* take_slot();
@@ -112,7 +114,8 @@ private:
     std::uint64_t made_count_ = 0;
     std::uint64_t destroyed_count_ = 0;
     std::uint32_t failures_in_row_ = 0;
-    std::int64_t no_refill_until_us_ = 0;
+    std::int64_t no_refill_until_us_ = 0;  // after a failed make
+    std::int64_t quiet_until_us_ = 0;      // after a grant
     bool engine_was_active_ = false;
     bool engine_gone_ = false;
     bool outbox_watched_ = false;

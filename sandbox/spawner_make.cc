@@ -39,11 +39,33 @@ bool Spawner::wants_blank(RuntimeKind runtime) const {
            runtime_available(runtime);
 }
 
-bool Spawner::may_refill() const {
+bool Spawner::is_making() const {
+    return std::ranges::any_of(making_count_, [](std::uint32_t count) { return count > 0; });
+}
+
+bool Spawner::wants_refill() const {
     return !exit_code_ && started_ && waiting_.empty() && has_room() && !free_slots_.empty() &&
            now_us() >= no_refill_until_us_ &&
            (wants_blank(RuntimeKind::kNative) || wants_blank(RuntimeKind::kExecutable) ||
             wants_blank(RuntimeKind::kPython));
+}
+
+// The sandbox just given starts its function now: building the next one beside it would take the
+// processor and the memory bus from that start. Unless blanks are running out.
+bool Spawner::may_refill() const {
+    if (!wants_refill()) {
+        return false;
+    }
+    if (now_us() >= quiet_until_us_) {
+        return true;
+    }
+    for (std::size_t kind = 0; kind < pools_.size(); ++kind) {
+        if (pools_[kind].size() * 2 < settings_.pool_targets[kind] &&
+            wants_blank(static_cast<RuntimeKind>(kind))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void Spawner::refill() {
