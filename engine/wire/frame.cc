@@ -102,7 +102,8 @@ std::optional<ControlRequest> decode_control(std::string_view meta) noexcept {
     ControlRequest out;
     if (!take_struct(meta, fixed) || fixed.reserved != 0 ||
         !take_text(meta, fixed.operation_bytes, out.operation) ||
-        !take_text(meta, fixed.json_bytes, out.json) || !meta.empty() || out.operation.empty()) {
+        !take_text(meta, fixed.json_bytes, out.json) || !meta.empty() || out.operation.empty() ||
+        out.operation.size() > kOperationBytesMax) {
         return std::nullopt;
     }
     return out;

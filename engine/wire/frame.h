@@ -22,6 +22,7 @@ inline constexpr std::uint32_t kMetaBytesMax = 65536;
 inline constexpr std::uint32_t kInvokePayloadBytesMax = 6291456;    // Lambda's 6 MB
 inline constexpr std::uint32_t kControlPayloadBytesMax = 52428800;  // Lambda's 50 MB zip
 inline constexpr std::uint32_t kFunctionNameBytesMax = 256;
+inline constexpr std::uint32_t kOperationBytesMax = 64;
 inline constexpr std::uint32_t kClientContextBytesMax = 3583;
 
 enum class FrameType : std::uint16_t {
