@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "engine/base/byte_buffer.h"
+#include "engine/base/unique_fd.h"
+#include "engine/fiber/fiber.h"
+#include "engine/gateway/frame/recv_block.h"
+#include "engine/gateway/frame/server.h"
+#include "engine/instance/invoke_types.h"
+#include "engine/wire/frame.h"
+
+namespace hako::gateway {
+
+/// One client of the frame socket: a fiber reads and begins frames, a fiber sends what has been
+/// answered, one fiber runs each request. Lives until all of them are done with it.
+class FrameConnection {
+public:
+    FrameConnection(FrameServer& server, UniqueFd socket);
+    FrameConnection(const FrameConnection&) = delete;
+    FrameConnection& operator=(const FrameConnection&) = delete;
+
+    /// Starts the two fibers; nothing runs if it fails. Errors: kLimit.
+    [[nodiscard]] Result<void> start();
+    /// No further frames are begun.
+    void stop_reading();
+    void close();
+
+    // For the requests that run:
+    void answer(
+        const wire::FrameHeader& header,
+        std::initializer_list<std::string_view> meta,
+        std::string_view payload
+    );
+    void call_begun(FrameCall& call);
+    void call_done(FrameCall& call);
+    [[nodiscard]] bool is_gone() const noexcept { return gone_; }
+
+private:
+    void read_loop();
+    void write_loop();
+    void watch_for_leaving();
+    [[nodiscard]] Result<void> read_more();
+    [[nodiscard]] Result<void> send_answers();
+    /// Begins every whole frame in the block. False: the connection is to be closed.
+    [[nodiscard]] bool take_frames();
+    [[nodiscard]] bool begin_frame(
+        const wire::FrameHeader& header, std::string_view meta, std::string_view payload
+    );
+    [[nodiscard]] bool begin_call(
+        const wire::FrameHeader& header, std::string_view meta, std::string_view payload
+    );
+    void make_room(std::size_t wanted_bytes);
+    void refuse(std::uint64_t correlation, std::string_view text);
+    [[nodiscard]] bool may_read() const noexcept;
+    void wake_reader();
+    void fiber_done();
+
+    FrameServer& server_;
+    UniqueFd socket_;
+    fiber::FiberId reader_;
+    fiber::FiberId writer_;
+    BlockRef block_;
+    std::size_t begin_bytes_ = 0;  // of what was received and not yet begun, in the block
+    std::size_t end_bytes_ = 0;
+    ByteBuffer pending_;          // answers to send next
+    ByteBuffer sending_;          // answers the kernel is being given
+    FrameCall* calls_ = nullptr;  // list of the invocations that run
+    std::uint32_t calls_count_ = 0;
+    std::uint32_t fibers_count_ = 0;
+    bool reader_waits_ = false;  // for may_read
+    bool gone_ = false;          // the client has closed its end altogether
+    bool closed_ = false;        // nothing can be sent or received any more
+    bool finished_ = false;      // the reader has ended: close once everything is answered
+};
+
+/// One request that runs; pooled by the server.
+struct FrameCall final : instance::InvokeObserver {
+    FrameServer* server = nullptr;
+    FrameConnection* connection = nullptr;
+    BlockRef block;  // keeps the views below alive
+    wire::FrameHeader header;
+    std::string_view meta;
+    std::string_view payload;
+    fiber::FiberId fiber;
+    FrameCall* next = nullptr;
+    FrameCall* previous = nullptr;
+
+    virtual ~FrameCall() = default;
+    void run();
+    void run_invoke();
+    void run_control();
+    void payload_taken() override;
+    [[nodiscard]] bool is_gone() const override { return connection->is_gone(); }
+    void reply(const instance::InvokeReply& reply) override;
+};
+
+}  // namespace hako::gateway
