@@ -1,0 +1,377 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "engine/background.h"
+#include "engine/base/clock.h"
+#include "engine/base/ensure.h"
+#include "engine/gateway/frame/server.h"
+#include "engine/instance/invoker.h"
+#include "engine/instance/manager.h"
+#include "engine/instance/spawner_link.h"
+#include "engine/meter/ledger.h"
+#include "engine/observe/engine_log.h"
+#include "engine/observe/function_logs.h"
+#include "engine/observe/metrics.h"
+#include "engine/registry/code_store.h"
+#include "engine/registry/control_service.h"
+#include "engine/registry/registry.h"
+#include "engine/registry/store.h"
+#include "engine/ring/loop.h"
+#include "engine/version.h"
+
+namespace hako {
+namespace {
+
+using observe::Level;
+using observe::log_line;
+
+constexpr std::int64_t kSpawnerStartUs = 60'000'000;
+// After the drain deadline: for what was cancelled to be answered and the sandboxes to end.
+constexpr std::int64_t kEndUs = 5'000'000;
+
+registry::Failure failure_of(std::string_view doing, const Error& error) {
+    return {fmt::format(
+        "{}: {}{}{}",
+        doing,
+        error.what,
+        error.sys_errno != 0 ? ": " : "",
+        error.sys_errno != 0 ? std::strerror(error.sys_errno) : ""
+    )};
+}
+
+}  // namespace
+
+/// Everything the engine is made of, in the order it is built; taken down the other way round.
+struct Engine::Parts {
+    explicit Parts(EngineInput input_) : input(std::move(input_)) {}
+
+    [[nodiscard]] std::expected<void, registry::Failure> open_stores();
+    [[nodiscard]] std::expected<void, registry::Failure> build();
+    [[nodiscard]] std::string status_json() const;
+    void serve();
+    void drain();
+    void on_signal(int signal_number);
+
+    EngineInput input;
+    std::unique_ptr<registry::Store> store;
+    std::unique_ptr<registry::CodeStore> code_store;
+    std::unique_ptr<registry::Registry> functions;
+    std::unique_ptr<meter::Ledger> ledger;
+    std::unique_ptr<observe::FunctionLogs> logs;
+    observe::Metrics metrics;
+    std::unique_ptr<ring::Loop> loop;
+    std::unique_ptr<OffloadRunner> runner;
+    std::unique_ptr<Background> background;
+    std::unique_ptr<instance::SpawnerLink> link;
+    std::unique_ptr<instance::Manager> manager;
+    std::unique_ptr<instance::Invoker> invoker;
+    std::unique_ptr<registry::ControlService> control;
+    std::unique_ptr<gateway::FrameServer> frames;
+    std::function<void()> on_ready;
+    std::function<void()> on_stopping;
+    fiber::FiberId drainer;
+    bool stopping = false;
+    int exit_code = 0;
+};
+
+std::expected<void, registry::Failure> Engine::Parts::open_stores() {
+    const config::Settings& settings = input.settings;
+    auto opened = registry::Store::open(input.state.registry_path());
+    if (!opened) {
+        return std::unexpected(opened.error());
+    }
+    store = *std::move(opened);
+    code_store =
+        std::make_unique<registry::CodeStore>(input.state.code_fd(), input.state.path() + "/code");
+    functions = std::make_unique<registry::Registry>(
+        registry::Identity{.account = settings.account, .region = settings.region}
+    );
+    const auto loaded = registry::load(*store, *code_store, *functions);
+    if (!loaded) {
+        return std::unexpected(loaded.error());
+    }
+    auto ledger_opened = meter::Ledger::open({.directory = input.state.path() + "/ledger"});
+    if (!ledger_opened) {
+        return std::unexpected(failure_of("open the ledger", ledger_opened.error()));
+    }
+    ledger = *std::move(ledger_opened);
+    const meter::LedgerRecovery& found = ledger->recovery();
+    if (found.torn_count + found.gap_records_count + found.segments_missing_count > 0) {
+        log_line(
+            Level::kWarning,
+            "ledger",
+            "recovered records={} torn={} gap_records={} segments_missing={}",
+            found.records_count,
+            found.torn_count,
+            found.gap_records_count,
+            found.segments_missing_count
+        );
+    }
+    auto logs_made = observe::FunctionLogs::make(
+        {.directory = input.state.path() + "/log", .file_bytes_max = settings.log_file_bytes_max}
+    );
+    if (!logs_made) {
+        return std::unexpected(failure_of("open the function logs", logs_made.error()));
+    }
+    logs = *std::move(logs_made);
+    return {};
+}
+
+std::expected<void, registry::Failure> Engine::Parts::build() {
+    const config::Settings& settings = input.settings;
+    auto made = ring::Loop::make({.offload_threads = settings.offload_threads});
+    if (!made) {
+        return std::unexpected(failure_of("make the event loop (io_uring)", made.error()));
+    }
+    loop = *std::move(made);
+    runner = std::make_unique<OffloadRunner>(*loop);
+    background = std::make_unique<Background>(
+        *loop,
+        *ledger,
+        *logs,
+        Background::Intervals{
+            .ledger_sync_us = std::int64_t{settings.ledger_sync_ms} * 1'000,
+            .log_flush_us = std::int64_t{settings.log_flush_ms} * 1'000,
+        }
+    );
+    link = std::make_unique<instance::SpawnerLink>(
+        *loop,
+        std::move(input.spawner_socket),
+        instance::SpawnerLink::Callbacks{
+            .on_gone = [this](const spawner::Gone& gone) { manager->on_gone(gone); },
+            .on_lost =
+                [this] {
+                    manager->on_spawner_lost();
+                    if (!stopping) {
+                        log_line(Level::kError, "spawner", "lost: the engine stops");
+                        exit_code = 1;
+                        on_signal(SIGTERM);
+                    }
+                },
+        }
+    );
+    manager = std::make_unique<instance::Manager>(
+        *loop,
+        *link,
+        *logs,
+        instance::ManagerOptions{
+            .region = settings.region,
+            .concurrency_max = settings.concurrency_max,
+            .instances_max = settings.instances_max,
+            .idle_retire_us = std::int64_t{settings.idle_timeout_s} * 1'000'000,
+            .init_timeout_us = std::int64_t{settings.init_timeout_s} * 1'000'000,
+            .function_concurrency = settings.function_concurrency,
+        }
+    );
+    invoker = std::make_unique<instance::Invoker>(
+        instance::Invoker::Parts{*loop, *functions, *manager, *ledger, metrics},
+        instance::InvokerOptions{
+            .billing_increment_ms = settings.billing_increment_ms,
+            .concurrency_max = settings.concurrency_max,
+            .payload_bytes_max = settings.payload_bytes_max,
+        }
+    );
+    invoker->on_recorded = [this] { background->wake(); };
+    manager->on_log_written = [this] { background->wake(); };
+    control = std::make_unique<registry::ControlService>(
+        *functions,
+        *store,
+        *code_store,
+        *runner,
+        registry::ControlOptions{
+            .concurrency_max = settings.concurrency_max,
+            .on_change = [this](
+                             const registry::FunctionRef& before, const registry::FunctionRef& after
+                         ) { manager->on_change(before, after); },
+            .provisioned_ready = [this](const registry::FunctionVersion& function
+                                 ) { return manager->ready_count(function); },
+        }
+    );
+    manager->on_version_gone = [this] {
+        // Collecting waits for the disk; without a fiber the next change collects.
+        (void)loop->scheduler().spawn("collect-code", [this] { control->collect_code(); });
+    };
+    frames = std::make_unique<gateway::FrameServer>(
+        gateway::FrameServices{
+            .loop = *loop,
+            .invoker = *invoker,
+            .control = *control,
+            .engine_status_json = [this] { return status_json(); },
+        },
+        gateway::FrameLimits{
+            .connections_max = settings.connections_max,
+            .frames_in_flight_max = settings.frames_in_flight_max,
+            .payload_bytes_max = settings.payload_bytes_max,
+        }
+    );
+    return {};
+}
+
+std::string Engine::Parts::status_json() const {
+    observe::Metrics now = metrics;
+    now.in_flight_count = invoker->in_flight_count();
+    now.instances_count = manager->instance_count();
+    now.instances_idle_count = manager->idle_count();
+    now.connections_count = frames->connection_count();
+    now.log_dropped_bytes = logs->dropped_bytes();
+    return fmt::format(
+        R"({{"Version":"{}","Pid":{},"SpawnerPid":{},"UptimeUs":{},"Functions":{},"Instances":{},)"
+        R"("IdleInstances":{},"InFlight":{},"Connections":{},"Features":{},"Metrics":{}}})",
+        kVersion,
+        ::getpid(),
+        input.spawner_pid,
+        now_us() - metrics.start_us,
+        functions->functions_count(),
+        now.instances_count,
+        now.instances_idle_count,
+        now.in_flight_count,
+        now.connections_count,
+        link->features(),
+        now.to_json(now_us())
+    );
+}
+
+void Engine::Parts::serve() {
+    const Result<spawner::Started> started = link->await_started(now_us() + kSpawnerStartUs);
+    if (!started) {
+        log_line(
+            Level::kError, "spawner", "did not start: {}", failure_of("wait", started.error()).text
+        );
+        exit_code = 1;
+        loop->stop_now();
+        return;
+    }
+    if (started->leftovers_removed_count > 0) {
+        log_line(
+            Level::kWarning,
+            "spawner",
+            "removed sandboxes of an engine that died count={}",
+            started->leftovers_removed_count
+        );
+    }
+    for (const registry::FunctionRef& function : functions->list({}, SIZE_MAX)) {
+        if (function->provisioned_count > 0) {
+            manager->on_change(nullptr, function);
+        }
+    }
+    for (UniqueFd& listener : input.frame_listeners) {
+        if (const Result<void> serving =
+                frames->serve(std::move(listener), input.listeners_are_shared);
+            !serving) {
+            log_line(Level::kError, "frame", "cannot accept: {}", serving.error().what);
+            exit_code = 1;
+            loop->stop_now();
+            return;
+        }
+    }
+    log_line(
+        Level::kInfo,
+        "engine",
+        "ready socket={} functions={} features={:#x}",
+        input.settings.socket,
+        functions->functions_count(),
+        link->features()
+    );
+    on_ready();
+}
+
+void Engine::Parts::on_signal(int signal_number) {
+    if (stopping) {
+        log_line(Level::kWarning, "engine", "second signal={}: stopping at once", signal_number);
+        loop->stop_now();
+        return;
+    }
+    stopping = true;
+    const Result<fiber::FiberId> spawned = loop->scheduler().spawn("drain", [this] { drain(); });
+    if (!spawned) {
+        loop->stop_now();  // so overloaded that there is no fiber to drain with
+    }
+}
+
+void Engine::Parts::drain() {
+    const std::int64_t deadline_us =
+        now_us() + std::int64_t{input.settings.drain_timeout_s} * 1'000'000;
+    on_stopping();
+    log_line(Level::kInfo, "engine", "draining in_flight={}", frames->in_flight_count());
+    drainer = loop->scheduler().self();
+    frames->on_drained = [this] { loop->scheduler().unpark(drainer); };
+    frames->stop_accepting();
+    while (frames->in_flight_count() > 0) {
+        if (!loop->park_until(deadline_us)) {
+            log_line(
+                Level::kWarning,
+                "engine",
+                "drain_timeout_s={} has passed: ending in_flight={}",
+                input.settings.drain_timeout_s,
+                frames->in_flight_count()
+            );
+            invoker->cancel_all();
+            break;
+        }
+    }
+    const std::int64_t end_us = now_us() + kEndUs;
+    while (frames->in_flight_count() > 0 && loop->park_until(end_us)) {
+    }
+    const std::size_t left_count = manager->end_all(end_us);
+    if (left_count > 0) {
+        log_line(Level::kWarning, "engine", "instances still ending count={}", left_count);
+    }
+    // Connections close by themselves once their last answer has been sent.
+    while (frames->connection_count() > 0 &&
+           loop->sleep_until(std::min(end_us, now_us() + 1'000)) && now_us() < end_us) {
+    }
+    loop->stop_now();
+}
+
+Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Engine::~Engine() = default;
+
+std::expected<std::unique_ptr<Engine>, registry::Failure> Engine::make(EngineInput input) {
+    auto parts = std::make_unique<Parts>(std::move(input));
+    parts->metrics.start_us = now_us();
+    if (auto opened = parts->open_stores(); !opened) {
+        return std::unexpected(opened.error());
+    }
+    if (auto built = parts->build(); !built) {
+        return std::unexpected(built.error());
+    }
+    return std::unique_ptr<Engine>(new Engine(std::move(parts)));
+}
+
+int Engine::run(const std::function<void()>& on_ready, const std::function<void()>& on_stopping) {
+    Parts& parts = *parts_;
+    parts.on_ready = on_ready;
+    parts.on_stopping = on_stopping;
+    constexpr std::array<int, 2> kSignals = {SIGTERM, SIGINT};
+    const Result<void> watching = parts.loop->watch_signals(kSignals, [&parts](int signal_number) {
+        parts.on_signal(signal_number);
+    });
+    const Result<void> linked = watching ? parts.link->start() : watching;
+    if (!linked) {
+        log_line(Level::kError, "engine", "{}", failure_of("start", linked.error()).text);
+        return 1;
+    }
+    const auto spawned = parts.loop->scheduler().spawn("serve", [&parts] { parts.serve(); });
+    ENSURE(spawned.has_value(), "an empty scheduler has room");
+    parts.loop->run();
+    if (const Result<void> finished = parts.background->finish(); !finished) {
+        log_line(Level::kError, "engine", "{}", failure_of("last writes", finished.error()).text);
+        parts.exit_code = 1;
+    }
+    parts.link->close();
+    if (!parts.input.listeners_are_shared) {
+        // Fails where the folder is not ours; the next start replaces what is left.
+        (void)::unlink(parts.input.settings.socket.c_str());
+    }
+    log_line(Level::kInfo, "engine", "stopped exit_code={}", parts.exit_code);
+    return parts.exit_code;
+}
+
+}  // namespace hako

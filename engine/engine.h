@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/base/unique_fd.h"
+#include "engine/config/settings.h"
+#include "engine/registry/api_error.h"
+#include "engine/registry/state_dir.h"
+
+namespace hako {
+
+/// What `main` has prepared while the process still had its rights.
+struct EngineInput {
+    config::Settings settings;
+    registry::StateDir state;
+    std::vector<UniqueFd> frame_listeners;
+    bool listeners_are_shared = false;  // they were passed to us: systemd goes on listening
+    UniqueFd spawner_socket;
+    int spawner_pid = -1;
+};
+
+/// The engine, wired: runs without privileges until it is told to stop.
+class Engine {
+public:
+    /// Opens the stores and builds the parts; blocks. Errors: a sentence for a person.
+    [[nodiscard]] static std::expected<std::unique_ptr<Engine>, registry::Failure> make(
+        EngineInput input
+    );
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    /// Serves until SIGTERM or SIGINT (the first drains, the second stops at once) or until the
+    /// spawner is lost. `on_ready` runs once requests are accepted, `on_stopping` when the drain
+    /// begins. Returns the exit code.
+    [[nodiscard]] int run(
+        const std::function<void()>& on_ready, const std::function<void()>& on_stopping
+    );
+
+    struct Parts;
+
+private:
+    explicit Engine(std::unique_ptr<Parts> parts);
+    std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace hako
