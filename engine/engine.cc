@@ -46,6 +46,13 @@ registry::Failure failure_of(std::string_view doing, const Error& error) {
     )};
 }
 
+std::optional<std::int64_t> freeze_grace_us(const config::Settings& settings) {
+    if (!settings.freeze_grace_ms) {
+        return std::nullopt;
+    }
+    return std::int64_t{*settings.freeze_grace_ms} * 1'000;
+}
+
 }  // namespace
 
 /// Everything the engine is made of, in the order it is built; taken down the other way round.
@@ -168,6 +175,7 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
             .idle_retire_us = std::int64_t{settings.idle_timeout_s} * 1'000'000,
             .init_timeout_us = std::int64_t{settings.init_timeout_s} * 1'000'000,
             .function_concurrency = settings.function_concurrency,
+            .freeze_grace_us = freeze_grace_us(settings),
         }
     );
     invoker = std::make_unique<instance::Invoker>(
@@ -223,7 +231,7 @@ std::string Engine::Parts::status_json() const {
     now.log_dropped_bytes = logs->dropped_bytes();
     return fmt::format(
         R"({{"Version":"{}","Pid":{},"SpawnerPid":{},"UptimeUs":{},"Functions":{},"Instances":{},)"
-        R"("IdleInstances":{},"InFlight":{},"Connections":{},"Features":{},"Metrics":{}}})",
+        R"("IdleInstances":{},"FrozenInstances":{},"InFlight":{},"Connections":{},"Features":{},"Metrics":{}}})",
         kVersion,
         ::getpid(),
         input.spawner_pid,
@@ -231,6 +239,7 @@ std::string Engine::Parts::status_json() const {
         functions->functions_count(),
         now.instances_count,
         now.instances_idle_count,
+        manager->frozen_count(),
         now.in_flight_count,
         now.connections_count,
         link->features(),

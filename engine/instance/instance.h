@@ -39,7 +39,10 @@ struct Instance {
     std::int64_t started_us = 0;
     std::int64_t acquired_us = 0;
     std::uint64_t cpu_seen_us = 0;  ///< CPU time already given to an invocation or to init
-    std::int64_t init_us = 0;       ///< told in the REPORT of the first invocation
+    std::int64_t idle_since_us = 0;
+    ring::Timer freeze_timer;  ///< looks again after the grace period; see Manager::arm_freeze
+    bool frozen = false;
+    std::int64_t init_us = 0;  ///< told in the REPORT of the first invocation
     std::uint64_t invocation_count = 0;
     bool has_logged = false;  ///< has written to its pipe at least once: drain before each END line
     std::uint8_t open_watches_count = 0;

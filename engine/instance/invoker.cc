@@ -278,6 +278,7 @@ void Invoker::call_instance(Run& run) {
     run.cold = instance.invocation_count++ == 0;
     run.event_bytes = static_cast<std::uint32_t>(call.payload.size());
     run.start_wall_us = wall_us();
+    manager_.thaw(instance);
 
     meter::LineBuffer line;
     instance.log.begin(meter::format_start(line, run.request_id, 0));

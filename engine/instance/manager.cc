@@ -428,6 +428,8 @@ void Manager::give(VersionRuntime& version, Instance& instance, dispatch::Waiter
     }
     instance.state = Instance::State::kIdle;
     instance.owner = {};
+    instance.idle_since_us = loop_.turn_now_us();
+    arm_freeze(instance);
     if (ending_ || version.replaced) {
         while (const auto idle = version.pool.take_idle()) {
             end_in_background(this->instance(*idle));
@@ -493,6 +495,10 @@ void Manager::drain_log(Instance& instance) {
 void Manager::end_in_background(Instance& instance) {
     ENSURE(instance.state != Instance::State::kEnding, "an instance is ended once");
     instance.state = Instance::State::kEnding;
+    loop_.disarm(instance.freeze_timer);
+    if (instance.frozen) {
+        --frozen_count_;  // the spawner kills it as it is
+    }
     ++instance.version->ending_count;
     const Result<fiber::FiberId> spawned =
         loop_.scheduler().spawn("instance-end", [this, &instance] { end_instance(instance); });
