@@ -6,7 +6,6 @@
 #include <string>
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include "engine/base/clock.h"
 #include "engine/base/ensure.h"
@@ -40,6 +39,7 @@ struct Invoker::Run {
     meter::LedgerRecord record;
     std::string_view payload;  // the answer: in the channel, or in `failure`
     FailureText failure;
+    std::string failed_start_log;  // what the log got of it: there is no instance to have it
     Outcome outcome = Outcome::kOk;
     bool cold = false;
     bool reusable = false;  // the instance may serve again
@@ -56,8 +56,7 @@ Invoker::Invoker(const Parts& parts, const InvokerOptions& options)
       manager_(parts.manager),
       ledger_(parts.ledger),
       metrics_(parts.metrics),
-      options_(options),
-      parser_(std::make_unique<simdjson::dom::parser>()) {}
+      options_(options) {}
 
 Invoker::~Invoker() = default;
 
@@ -133,24 +132,19 @@ bool Invoker::check_payload(Run& run) {
         );
         return false;
     }
-    const auto is_json = [this](std::string_view text) {
-        simdjson::dom::element parsed;
-        // The receive buffer has the padding, so nothing is copied.
-        return parser_->parse(text.data(), text.size(), false).get(parsed);
-    };
     if (!call.payload.empty()) {
-        if (const simdjson::error_code error = is_json(call.payload)) {
+        if (const char* fault = event_json_.fault(call.payload)) {
             refuse(
                 run,
                 registry::bad_json(fmt::format(
                     "Could not parse request body into json: Could not parse payload into json: {}",
-                    simdjson::error_message(error)
+                    fault
                 ))
             );
             return false;
         }
     }
-    if (!call.client_context.empty() && is_json(call.client_context) != simdjson::SUCCESS) {
+    if (!call.client_context.empty() && event_json_.fault(call.client_context) != nullptr) {
         refuse(
             run, registry::bad_json("Client context must be a valid Base64-encoded JSON object.")
         );
@@ -457,7 +451,8 @@ void Invoker::write_log_end(Run& run) {
 
 void Invoker::log_failed_start(Run& run) {
     meter::LineBuffer line;
-    std::string text(meter::format_start(line, run.request_id, 0));
+    std::string& text = run.failed_start_log;
+    text = meter::format_start(line, run.request_id, 0);
     if (!run.failure.sentence.empty()) {
         text +=
             meter::format_exit(line, run.request_id, run.failure.sentence, run.failure.error_type);
@@ -508,6 +503,9 @@ void Invoker::reply(Run& run) {
     }
     if (run.call.log_type == wire::LogType::kTail && run.instance != nullptr) {
         out.log_tail = {tail.data(), run.instance->log.tail().copy_to(tail)};
+    } else if (run.call.log_type == wire::LogType::kTail) {
+        const std::string_view log = run.failed_start_log;
+        out.log_tail = log.substr(log.size() - std::min(log.size(), observe::kTailBytes));
     }
     std::ranges::copy(run.id(), out.numbers.request_id);
     out.numbers.memory_mib = run.record.memory_mib;

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 
+#include "engine/instance/event_json.h"
 #include "engine/instance/invoke_types.h"
 #include "engine/instance/manager.h"
 #include "engine/meter/ledger.h"
@@ -13,10 +13,6 @@
 #include "engine/observe/metrics.h"
 #include "engine/registry/registry.h"
 #include "engine/ring/loop.h"
-
-namespace simdjson::dom {
-class parser;
-}
 
 namespace hako::instance {
 
@@ -82,8 +78,8 @@ private:
     InvokerOptions options_;
     meter::RequestIdGenerator ids_;
     meter::IsoClock iso_clock_;
-    Run* runs_ = nullptr;                            // list of all that run
-    std::unique_ptr<simdjson::dom::parser> parser_;  // never used across a park
+    Run* runs_ = nullptr;  // list of all that run
+    EventJson event_json_;
     std::uint32_t in_flight_count_ = 0;
 };
 
