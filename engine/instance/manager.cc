@@ -336,7 +336,9 @@ std::optional<StartFailure> Manager::initialise(Instance& instance) {
     std::array<char, 32> hex{};
     ids_.write_hex32(hex.data());
     instance.log_stream = observe::log_stream_name(wall_us(), 0, {hex.data(), hex.size()});
-    const bool provisioned = instance.version->pool.waiting_count() == 0;
+    // Nobody may be waiting any more for a start on demand either.
+    const bool provisioned = instance.version->pool.limits().provisioned_count > 0 &&
+                             instance.version->pool.waiting_count() == 0;
     const std::string environment =
         instance_environment(instance.version->environment_base, instance.log_stream, provisioned);
     if (const Result<void> posted = instance.channel.post_init(environment); !posted) {
