@@ -41,6 +41,7 @@ struct Invoker::Run {
     FailureText failure;
     std::string failed_start_log;  // what the log got of it: there is no instance to have it
     Outcome outcome = Outcome::kOk;
+    bool is_reserved = false;  // the function has concurrency of its own
     bool cold = false;
     bool reusable = false;  // the instance may serve again
     bool is_service_fault = false;
@@ -69,6 +70,7 @@ void Invoker::invoke(const InvokeCall& call, InvokeObserver& observer) {
         return;
     }
     ++in_flight_count_;
+    unreserved_count_ += run.is_reserved ? 0 : 1;
     run.next = runs_;
     if (runs_ != nullptr) {
         runs_->previous = &run;
@@ -84,6 +86,7 @@ void Invoker::invoke(const InvokeCall& call, InvokeObserver& observer) {
         run.next->previous = run.previous;
     }
     --in_flight_count_;
+    unreserved_count_ -= run.is_reserved ? 0 : 1;
     if (run.version->replaced) {
         manager_.settle(*run.version);
     }
@@ -186,19 +189,27 @@ bool Invoker::admit(Run& run) {
         return false;
     }
     run.version = &manager_.runtime_of(run.function);
-    const bool account_full = in_flight_count_ >= options_.concurrency_max;
+    run.is_reserved = run.function->reserved_concurrency.has_value();
+    const bool account_full = is_account_full(run);
     run.pending.fiber = loop_.scheduler().self();
     if (account_full ||
         run.version->pool.arrive(run.pending, run.arrived_us) == dispatch::Arrival::kThrottled) {
-        const bool reserved = !account_full && run.function->reserved_concurrency.has_value();
         throttle(
             run,
-            reserved ? "ReservedFunctionConcurrentInvocationLimitExceeded"
-                     : "ConcurrentInvocationLimitExceeded"
+            !account_full && run.is_reserved ? "ReservedFunctionConcurrentInvocationLimitExceeded"
+                                             : "ConcurrentInvocationLimitExceeded"
         );
         return false;
     }
     return true;
+}
+
+// What is reserved for one function is not there for the others (AWS "Reserved concurrency").
+bool Invoker::is_account_full(const Run& run) const {
+    const std::uint64_t reserved =
+        std::min<std::uint64_t>(registry_.reserved_total(), options_.concurrency_max);
+    return in_flight_count_ >= options_.concurrency_max ||
+           (!run.is_reserved && unreserved_count_ >= options_.concurrency_max - reserved);
 }
 
 bool Invoker::await_instance(Run& run) {
@@ -258,7 +269,7 @@ void Invoker::tell_start_failure(Run& run, StartFailure& failure) {
     }
     run.payload = run.failure.payload;
     run.record.init_us = static_cast<std::uint64_t>(failure.init_us);
-    run.cold = true;
+    run.cold = failure.kind != Kind::kCancelled;
     account(run);
     log_failed_start(run);
     reply(run);
@@ -413,7 +424,11 @@ void Invoker::account(Run& run) {
     record.memory_mib = base.memory_mib;
     record.function = base.function;
     record.duration_us = static_cast<std::uint64_t>(run.answered_us - run.handed_over_us);
-    record.billed_us = meter::billed_us(record.duration_us, 0, options_.billing_increment_ms);
+    // What never reached the function is not charged: a sandbox that failed, a client that left
+    // the queue.
+    const bool never_ran = run.instance == nullptr && run.is_service_fault;
+    record.billed_us =
+        never_ran ? 0 : meter::billed_us(record.duration_us, 0, options_.billing_increment_ms);
     record.cpu_us = run.use.cpu_us;
     record.wait_us = static_cast<std::uint64_t>(run.handed_over_us - run.arrived_us);
     record.memory_peak_bytes = run.use.memory_peak_bytes;

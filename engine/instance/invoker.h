@@ -54,6 +54,7 @@ private:
 
     [[nodiscard]] bool admit(Run& run);
     [[nodiscard]] bool check_payload(Run& run);
+    [[nodiscard]] bool is_account_full(const Run& run) const;
     [[nodiscard]] bool await_instance(Run& run);
     void call_instance(Run& run);
     void await_answer(Run& run);
@@ -81,6 +82,7 @@ private:
     Run* runs_ = nullptr;  // list of all that run
     EventJson event_json_;
     std::uint32_t in_flight_count_ = 0;
+    std::uint32_t unreserved_count_ = 0;  // of them: of functions without reserved concurrency
 };
 
 }  // namespace hako::instance

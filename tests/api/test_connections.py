@@ -8,6 +8,7 @@ import unittest
 from support import leaks
 from support.engine import Engine, zip_of
 from support.frames import PING, encode, encode_control, encode_invoke
+from support.ledger import read_ledger
 
 SLEEPS = """
 import threading, time
@@ -93,6 +94,18 @@ class Leaving(unittest.TestCase):
                 connection.socket.shutdown(socket.SHUT_RD)
                 connection.send(encode(PING, 99))  # its answer cannot be sent
                 self.await_end(engine)
+
+    def test_a_client_that_leaves_before_its_call_has_begun_is_not_charged(self):
+        with Engine() as engine:
+            slow_import = "import threading\nthreading.Event().wait(3)\ndef handler(e, c): pass\n"
+            engine.create_python("slow", slow_import)
+            with engine.connect() as connection:
+                connection.send_invoke("slow", {})
+                leaks.eventually(lambda: in_flight(engine) == 1, "it waits", 10)
+            leaks.eventually(lambda: in_flight(engine) == 0, "it was given up", 10)
+            [record] = read_ledger(engine.state)
+            self.assertEqual((record.outcome, record.billed_us, record.cold),
+                             ("client_gone", 0, False))
 
     def test_a_client_that_has_only_sent_everything_gets_its_answer(self):
         with Engine() as engine:
