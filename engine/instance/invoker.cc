@@ -138,18 +138,17 @@ bool Invoker::check_payload(Run& run) {
     if (!call.payload.empty()) {
         if (const char* fault = event_json_.fault(call.payload)) {
             refuse(
-                run,
-                registry::bad_json(fmt::format(
-                    "Could not parse request body into json: Could not parse payload into json: {}",
-                    fault
-                ))
+                run, registry::bad_json(fmt::format("Could not parse payload into json: {}", fault))
             );
             return false;
         }
     }
     if (!call.client_context.empty() && event_json_.fault(call.client_context) != nullptr) {
         refuse(
-            run, registry::bad_json("Client context must be a valid Base64-encoded JSON object.")
+            run,
+            {.status = 400,
+             .code = "InvalidRequestContentException",
+             .message = "Client context must be a valid Base64-encoded JSON object."}
         );
         return false;
     }
