@@ -40,7 +40,10 @@ public:
 
     /// A ledger record was appended or log text is waiting. Cheap.
     void wake();
-    /// Everything to the disk, blocking: at the end. Errors: the first one.
+    /// Whether an offload thread has some of it in its hands: turn the loop until it is back.
+    [[nodiscard]] bool is_busy() const noexcept { return syncing_ || preparing_ || flushing_; }
+    /// Everything to the disk, blocking: at the end, when not busy (what a flush has taken is not
+    /// here to be written). Errors: the first one.
     [[nodiscard]] Result<void> finish();
 
 private:

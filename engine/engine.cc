@@ -35,6 +35,8 @@ using observe::log_line;
 constexpr std::int64_t kSpawnerStartUs = 60'000'000;
 // After the drain deadline: for what was cancelled to be answered and the sandboxes to end.
 constexpr std::int64_t kEndUs = 5'000'000;
+// For log text and ledger records that are on their way to the disk when the loop ends.
+constexpr std::int64_t kLastWritesUs = 5'000'000;
 
 registry::Failure failure_of(std::string_view doing, const Error& error) {
     return {fmt::format(
@@ -133,7 +135,10 @@ std::expected<void, registry::Failure> Engine::Parts::open_stores() {
 
 std::expected<void, registry::Failure> Engine::Parts::build() {
     const config::Settings& settings = input.settings;
-    auto made = ring::Loop::make({.offload_threads = settings.offload_threads});
+    auto made = ring::Loop::make({
+        .offload_threads = settings.offload_threads,
+        .scheduler = {.fibers_max = static_cast<std::uint32_t>(config::fibers_max(settings))},
+    });
     if (!made) {
         return std::unexpected(failure_of("make the event loop (io_uring)", made.error()));
     }
@@ -216,7 +221,7 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
         gateway::FrameLimits{
             .connections_max = settings.connections_max,
             .frames_in_flight_max = settings.frames_in_flight_max,
-            .payload_bytes_max = settings.payload_bytes_max,
+            .requests_max = settings.requests_max,
         }
     );
     return {};
@@ -370,6 +375,10 @@ int Engine::run(const std::function<void()>& on_ready, const std::function<void(
     const auto spawned = parts.loop->scheduler().spawn("serve", [&parts] { parts.serve(); });
     ENSURE(spawned.has_value(), "an empty scheduler has room");
     parts.loop->run();
+    const std::int64_t settled_us = now_us() + kLastWritesUs;
+    while (parts.background->is_busy() && now_us() < settled_us) {
+        parts.loop->turn(settled_us);
+    }
     if (const Result<void> finished = parts.background->finish(); !finished) {
         log_line(Level::kError, "engine", "{}", failure_of("last writes", finished.error()).text);
         parts.exit_code = 1;

@@ -18,6 +18,8 @@ constexpr std::string_view kSystemState = "/var/lib/hako";
 constexpr std::string_view kSystemSocket = "/run/hako/hako.sock";
 // Outside of every range that Debian, systemd or a directory service hands out.
 constexpr std::string_view kEngineUid = "1999999999";
+// Accepting, the spawner's answers, the ledger, the logs, collecting code, the drain.
+constexpr std::uint64_t kOwnFibers = 64;
 constexpr std::size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
 
 /// FNV-1a: the same state directory always gets the same control group.
@@ -129,7 +131,26 @@ std::optional<std::string> check(const Settings& settings) {
             fmt::format("at most concurrency_max ({})", settings.concurrency_max)
         );
     }
+    if (fibers_max(settings) > kFibersLimit) {
+        return fmt::format(
+            "connections_max ({}), requests_max ({}), concurrency_max ({}) and instances_max ({}) "
+            "are too much together: at most 2 x connections + requests + 2 x concurrency + "
+            "instances = {}",
+            settings.connections_max,
+            settings.requests_max,
+            settings.concurrency_max,
+            settings.instances_max,
+            kFibersLimit - kOwnFibers
+        );
+    }
     return std::nullopt;
+}
+
+std::uint64_t fibers_max(const Settings& settings) noexcept {
+    // A reader and a writer for each connection; one for each request; one for each start, which an
+    // admitted invocation waits for or a provisioned instance needs; one for each instance's end.
+    return 2 * std::uint64_t{settings.connections_max} + settings.requests_max +
+           2 * std::uint64_t{settings.concurrency_max} + settings.instances_max + kOwnFibers;
 }
 
 }  // namespace hako::config

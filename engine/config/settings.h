@@ -39,6 +39,7 @@ struct Settings {
     std::uint32_t payload_bytes_max = 0;
     std::uint32_t connections_max = 0;
     std::uint32_t frames_in_flight_max = 0;  // per connection
+    std::uint32_t requests_max = 0;          // of all connections
     // Accounting
     std::uint32_t billing_increment_ms = 0;
     double price_per_gb_s = 0;
@@ -51,5 +52,12 @@ struct Settings {
     // Threads
     std::uint32_t offload_threads = 0;
 };
+
+/// How many fibers an engine with these settings can need at a time. `parse` accepts none that need
+/// more than `kFibersLimit`.
+[[nodiscard]] std::uint64_t fibers_max(const Settings& settings) noexcept;
+
+/// Two mappings for each fiber's stack, of the 65 530 that a process may have by default.
+inline constexpr std::uint64_t kFibersLimit = 30'000;
 
 }  // namespace hako::config

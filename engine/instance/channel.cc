@@ -101,10 +101,6 @@ Result<void> Channel::post_invoke(const InvokePost& post) {
     return {};
 }
 
-void Channel::post_shutdown() noexcept {
-    publish(HAKO_REQUEST_SHUTDOWN);
-}
-
 bool Channel::worker_may_sleep() const noexcept {
     return load(header()->worker_sleeping, std::memory_order_seq_cst) != 0;
 }

@@ -34,7 +34,6 @@ public:
     /// `worker_may_sleep`. Errors: kLimit (the text does not fit its field; nothing was published).
     [[nodiscard]] Result<void> post_init(std::string_view environment_block);
     [[nodiscard]] Result<void> post_invoke(const InvokePost& post);
-    void post_shutdown() noexcept;
 
     /// Whether the worker may be in the kernel, so that it needs a futex wake. Call after a post.
     [[nodiscard]] bool worker_may_sleep() const noexcept;

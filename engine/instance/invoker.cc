@@ -6,7 +6,6 @@
 #include <string>
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include "engine/base/clock.h"
 #include "engine/base/ensure.h"
@@ -40,7 +39,9 @@ struct Invoker::Run {
     meter::LedgerRecord record;
     std::string_view payload;  // the answer: in the channel, or in `failure`
     FailureText failure;
+    std::string failed_start_log;  // what the log got of it: there is no instance to have it
     Outcome outcome = Outcome::kOk;
+    bool is_reserved = false;  // the function has concurrency of its own
     bool cold = false;
     bool reusable = false;  // the instance may serve again
     bool is_service_fault = false;
@@ -56,8 +57,7 @@ Invoker::Invoker(const Parts& parts, const InvokerOptions& options)
       manager_(parts.manager),
       ledger_(parts.ledger),
       metrics_(parts.metrics),
-      options_(options),
-      parser_(std::make_unique<simdjson::dom::parser>()) {}
+      options_(options) {}
 
 Invoker::~Invoker() = default;
 
@@ -70,6 +70,7 @@ void Invoker::invoke(const InvokeCall& call, InvokeObserver& observer) {
         return;
     }
     ++in_flight_count_;
+    unreserved_count_ += run.is_reserved ? 0 : 1;
     run.next = runs_;
     if (runs_ != nullptr) {
         runs_->previous = &run;
@@ -85,6 +86,7 @@ void Invoker::invoke(const InvokeCall& call, InvokeObserver& observer) {
         run.next->previous = run.previous;
     }
     --in_flight_count_;
+    unreserved_count_ -= run.is_reserved ? 0 : 1;
     if (run.version->replaced) {
         manager_.settle(*run.version);
     }
@@ -133,26 +135,20 @@ bool Invoker::check_payload(Run& run) {
         );
         return false;
     }
-    const auto is_json = [this](std::string_view text) {
-        simdjson::dom::element parsed;
-        // The receive buffer has the padding, so nothing is copied.
-        return parser_->parse(text.data(), text.size(), false).get(parsed);
-    };
     if (!call.payload.empty()) {
-        if (const simdjson::error_code error = is_json(call.payload)) {
+        if (const char* fault = event_json_.fault(call.payload)) {
             refuse(
-                run,
-                registry::bad_json(fmt::format(
-                    "Could not parse request body into json: Could not parse payload into json: {}",
-                    simdjson::error_message(error)
-                ))
+                run, registry::bad_json(fmt::format("Could not parse payload into json: {}", fault))
             );
             return false;
         }
     }
-    if (!call.client_context.empty() && is_json(call.client_context) != simdjson::SUCCESS) {
+    if (!call.client_context.empty() && event_json_.fault(call.client_context) != nullptr) {
         refuse(
-            run, registry::bad_json("Client context must be a valid Base64-encoded JSON object.")
+            run,
+            {.status = 400,
+             .code = "InvalidRequestContentException",
+             .message = "Client context must be a valid Base64-encoded JSON object."}
         );
         return false;
     }
@@ -192,19 +188,27 @@ bool Invoker::admit(Run& run) {
         return false;
     }
     run.version = &manager_.runtime_of(run.function);
-    const bool account_full = in_flight_count_ >= options_.concurrency_max;
+    run.is_reserved = run.function->reserved_concurrency.has_value();
+    const bool account_full = is_account_full(run);
     run.pending.fiber = loop_.scheduler().self();
     if (account_full ||
         run.version->pool.arrive(run.pending, run.arrived_us) == dispatch::Arrival::kThrottled) {
-        const bool reserved = !account_full && run.function->reserved_concurrency.has_value();
         throttle(
             run,
-            reserved ? "ReservedFunctionConcurrentInvocationLimitExceeded"
-                     : "ConcurrentInvocationLimitExceeded"
+            !account_full && run.is_reserved ? "ReservedFunctionConcurrentInvocationLimitExceeded"
+                                             : "ConcurrentInvocationLimitExceeded"
         );
         return false;
     }
     return true;
+}
+
+// What is reserved for one function is not there for the others (AWS "Reserved concurrency").
+bool Invoker::is_account_full(const Run& run) const {
+    const std::uint64_t reserved =
+        std::min<std::uint64_t>(registry_.reserved_total(), options_.concurrency_max);
+    return in_flight_count_ >= options_.concurrency_max ||
+           (!run.is_reserved && unreserved_count_ >= options_.concurrency_max - reserved);
 }
 
 bool Invoker::await_instance(Run& run) {
@@ -264,7 +268,7 @@ void Invoker::tell_start_failure(Run& run, StartFailure& failure) {
     }
     run.payload = run.failure.payload;
     run.record.init_us = static_cast<std::uint64_t>(failure.init_us);
-    run.cold = true;
+    run.cold = failure.kind != Kind::kCancelled;
     account(run);
     log_failed_start(run);
     reply(run);
@@ -420,7 +424,11 @@ void Invoker::account(Run& run) {
     record.memory_mib = base.memory_mib;
     record.function = base.function;
     record.duration_us = static_cast<std::uint64_t>(run.answered_us - run.handed_over_us);
-    record.billed_us = meter::billed_us(record.duration_us, 0, options_.billing_increment_ms);
+    // What never reached the function is not charged: a sandbox that failed, a client that left
+    // the queue.
+    const bool never_ran = run.instance == nullptr && run.is_service_fault;
+    record.billed_us =
+        never_ran ? 0 : meter::billed_us(record.duration_us, 0, options_.billing_increment_ms);
     record.cpu_us = run.use.cpu_us;
     record.wait_us = static_cast<std::uint64_t>(run.handed_over_us - run.arrived_us);
     record.memory_peak_bytes = run.use.memory_peak_bytes;
@@ -458,7 +466,8 @@ void Invoker::write_log_end(Run& run) {
 
 void Invoker::log_failed_start(Run& run) {
     meter::LineBuffer line;
-    std::string text(meter::format_start(line, run.request_id, 0));
+    std::string& text = run.failed_start_log;
+    text = meter::format_start(line, run.request_id, 0);
     if (!run.failure.sentence.empty()) {
         text +=
             meter::format_exit(line, run.request_id, run.failure.sentence, run.failure.error_type);
@@ -509,6 +518,9 @@ void Invoker::reply(Run& run) {
     }
     if (run.call.log_type == wire::LogType::kTail && run.instance != nullptr) {
         out.log_tail = {tail.data(), run.instance->log.tail().copy_to(tail)};
+    } else if (run.call.log_type == wire::LogType::kTail) {
+        const std::string_view log = run.failed_start_log;
+        out.log_tail = log.substr(log.size() - std::min(log.size(), observe::kTailBytes));
     }
     std::ranges::copy(run.id(), out.numbers.request_id);
     out.numbers.memory_mib = run.record.memory_mib;

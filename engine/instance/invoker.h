@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 
+#include "engine/instance/event_json.h"
 #include "engine/instance/invoke_types.h"
 #include "engine/instance/manager.h"
 #include "engine/meter/ledger.h"
@@ -13,10 +13,6 @@
 #include "engine/observe/metrics.h"
 #include "engine/registry/registry.h"
 #include "engine/ring/loop.h"
-
-namespace simdjson::dom {
-class parser;
-}
 
 namespace hako::instance {
 
@@ -58,6 +54,7 @@ private:
 
     [[nodiscard]] bool admit(Run& run);
     [[nodiscard]] bool check_payload(Run& run);
+    [[nodiscard]] bool is_account_full(const Run& run) const;
     [[nodiscard]] bool await_instance(Run& run);
     void call_instance(Run& run);
     void await_answer(Run& run);
@@ -82,9 +79,10 @@ private:
     InvokerOptions options_;
     meter::RequestIdGenerator ids_;
     meter::IsoClock iso_clock_;
-    Run* runs_ = nullptr;                            // list of all that run
-    std::unique_ptr<simdjson::dom::parser> parser_;  // never used across a park
+    Run* runs_ = nullptr;  // list of all that run
+    EventJson event_json_;
     std::uint32_t in_flight_count_ = 0;
+    std::uint32_t unreserved_count_ = 0;  // of them: of functions without reserved concurrency
 };
 
 }  // namespace hako::instance

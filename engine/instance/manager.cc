@@ -207,7 +207,8 @@ void Manager::begin_start(VersionRuntime& version) {
 }
 
 bool Manager::make_room() {
-    if (live_count_ < options_.instances_max) {
+    // What is on its way out has made room already, and what is on its way in has taken it.
+    if (live_count_ - ending_count_ + acquiring_count_ < options_.instances_max) {
         return true;
     }
     // Another version's idle instance makes way: an instance in use is worth more than one that
@@ -263,7 +264,9 @@ std::expected<Instance*, StartFailure> Manager::make_instance(VersionRuntime& ve
     std::copy(function.code_id.begin(), function.code_id.end(), request.code_id);
     const std::int64_t begun_us = now_us();
     AcquireFailure refusal;
+    ++acquiring_count_;
     Result<Sandbox> sandbox = link_.acquire(request, begun_us + options_.init_timeout_us, refusal);
+    --acquiring_count_;
     if (!sandbox) {
         const Error& error = sandbox.error();
         return std::unexpected(
@@ -333,7 +336,9 @@ std::optional<StartFailure> Manager::initialise(Instance& instance) {
     std::array<char, 32> hex{};
     ids_.write_hex32(hex.data());
     instance.log_stream = observe::log_stream_name(wall_us(), 0, {hex.data(), hex.size()});
-    const bool provisioned = instance.version->pool.waiting_count() == 0;
+    // Nobody may be waiting any more for a start on demand either.
+    const bool provisioned = instance.version->pool.limits().provisioned_count > 0 &&
+                             instance.version->pool.waiting_count() == 0;
     const std::string environment =
         instance_environment(instance.version->environment_base, instance.log_stream, provisioned);
     if (const Result<void> posted = instance.channel.post_init(environment); !posted) {
@@ -490,6 +495,13 @@ void Manager::drain_log(Instance& instance) {
     });
 }
 
+void Manager::append_log(VersionRuntime& version, std::string_view lines) {
+    logs_.append(version.log, lines);
+    if (on_log_written) {
+        on_log_written();
+    }
+}
+
 // ---- ending ----
 
 void Manager::end_in_background(Instance& instance) {
@@ -500,6 +512,7 @@ void Manager::end_in_background(Instance& instance) {
         --frozen_count_;  // the spawner kills it as it is
     }
     ++instance.version->ending_count;
+    ++ending_count_;
     const Result<fiber::FiberId> spawned =
         loop_.scheduler().spawn("instance-end", [this, &instance] { end_instance(instance); });
     ENSURE(spawned.has_value(), "the scheduler has room for a fiber per instance");
@@ -529,6 +542,7 @@ void Manager::end_instance(Instance& instance) {
     free_ids_.push_back(id);
     --live_count_;
     --version.ending_count;
+    --ending_count_;
     forget_if_done(version);
     loop_.scheduler().unpark(end_waiter_);
 }

@@ -118,9 +118,7 @@ public:
     /// Reads what the function has written so far into the instance's log.
     void drain_log(Instance& instance);
     /// Lines of the engine itself for a version's log, where there is no instance to have them.
-    void append_log(VersionRuntime& version, std::string_view lines) {
-        logs_.append(version.log, lines);
-    }
+    void append_log(VersionRuntime& version, std::string_view lines);
     /// The spawner reported the end of a sandbox / went away for good.
     void on_gone(const spawner::Gone& gone);
     void on_spawner_lost();
@@ -169,6 +167,8 @@ private:
     std::vector<char> pipe_buffer_;
     std::size_t live_count_ = 0;
     std::size_t frozen_count_ = 0;
+    std::size_t acquiring_count_ = 0;  // starts that wait for their sandbox
+    std::size_t ending_count_ = 0;     // of the live: on their way out
     bool ending_ = false;
     fiber::FiberId end_waiter_;
 };

@@ -79,10 +79,6 @@ Result<void> SpawnerLink::destroy(std::uint64_t sandbox_id) {
     return send(spawner::Destroy{.sandbox_id = sandbox_id});
 }
 
-Result<void> SpawnerLink::set_pool_target(spawner::RuntimeKind kind, std::uint32_t blanks_count) {
-    return send(spawner::PoolTarget{.runtime = kind, .blanks_count = blanks_count});
-}
-
 template <typename T>
 Result<void> SpawnerLink::send(const T& message) {
     if (lost_) {

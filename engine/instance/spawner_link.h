@@ -49,9 +49,6 @@ public:
     /// Asks for the end of a sandbox; its Gone follows. Parks only while the socket is full.
     /// Errors: kClosed, kSystem.
     [[nodiscard]] Result<void> destroy(std::uint64_t sandbox_id);
-    [[nodiscard]] Result<void> set_pool_target(
-        spawner::RuntimeKind kind, std::uint32_t blanks_count
-    );
 
     /// Tells the spawner that we are done: it ends every sandbox and itself.
     void close() noexcept;

@@ -23,7 +23,9 @@ void Loop::unwatch(Watch& watch) {
         return;
     }
     io_uring_sqe& sqe = impl_->uring->take_sqe();
-    io_uring_prep_poll_remove(&sqe, tagged(&watch, Tag::kWatch));
+    // Not IORING_OP_POLL_REMOVE: that fails with EALREADY, and the poll goes on standing, where an
+    // event is just being worked off. A cancellation is remembered.
+    io_uring_prep_cancel64(&sqe, tagged(&watch, Tag::kWatch), 0);
     sqe.user_data = tagged(nullptr, Tag::kNone);
 }
 

@@ -69,8 +69,16 @@ class Invocations(SharedEngine):
                 answer = self.engine.invoke("echo", raw=payload)
                 self.check_error(
                     answer, 400, "InvalidRequestContentException",
-                    "Could not parse request body into json",
+                    "Could not parse request body into json: Could not parse payload into json: ",
                 )
+                self.assertEqual(answer.message.count("request body"), 1)
+
+    def test_client_context_that_is_not_json(self):
+        answer = self.engine.invoke("echo", {}, client_context=b"{nope")
+        self.check_error(
+            answer, 400, "InvalidRequestContentException",
+            "Client context must be a valid Base64-encoded JSON object.",
+        )
 
     def test_an_empty_payload_is_an_empty_object(self):
         answer = self.engine.invoke("echo", raw=b"")

@@ -207,6 +207,24 @@ class Exceptions(FailureCase):
         self.assertIn("libx.so", answer.json["errorMessage"])
 
 
+class InitTimeout(FailureCase):
+    settings = {"init_timeout_s": 1}
+
+    def test_an_init_over_its_time_is_stopped_and_accounted_apart(self):
+        source = "import threading\nthreading.Event().wait(60)\ndef handler(e, c): pass\n"
+        self.engine.create_python("stuck", source, Timeout=30)
+        answer = self.engine.invoke("stuck", {})
+        text = "Task timed out after 1.00 seconds"
+        self.check_failed(answer, {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": f"RequestId: {answer.request_id} Error: {text}",
+        })
+        self.assertGreaterEqual(answer.init_us, 1_000_000)
+        self.assertLess(answer.init_us, 3_000_000)
+        self.assertEqual((answer.duration_us, answer.billed_us), (0, 100_000))
+        self.assertIn("Init Duration: ", answer.log)
+
+
 class LargeAnswers(FailureCase):
     MAX = 6_291_556
 

@@ -8,6 +8,7 @@ import unittest
 
 from support import leaks
 from support.engine import HAKOD, SOURCE_ROOT, Engine
+from support.ledger import read_ledger
 
 ECHO = "def handler(event, context):\n    return event\n"
 BORN = "import time\nborn_s = time.time()\ndef handler(event, context):\n    return born_s\n"
@@ -106,9 +107,30 @@ class Draining(unittest.TestCase):
         with Engine(drain_timeout_s=1) as engine:
             connection = self.begin(engine, 40)
             engine.signal(signal.SIGTERM)
-            engine.wait(10)
-            engine.assert_nothing_left()
+            answer = connection.receive()
+            self.assertEqual((answer.status, answer.error_code), (500, "ServiceException"))
             connection.close()
+            self.assertEqual(engine.wait(10), 0)
+            engine.assert_nothing_left()
+
+    def test_the_logs_are_whole_at_the_end(self):
+        for signals in (1, 2):  # a drain, and a stop at once
+            with self.subTest(signals), Engine(log_flush_ms=1) as engine:
+                engine.create_probe("probe")
+                with engine.connect() as connection:
+                    for _ in range(200):
+                        connection.send_invoke("probe", {"do": "log"})
+                    for _ in range(100):
+                        connection.receive()
+                    for _ in range(signals):
+                        engine.signal(signal.SIGTERM)
+                    engine.wait()
+                folder = os.path.join(engine.state, "log", "probe")
+                log = "".join(leaks.read_text(os.path.join(folder, f)) for f in os.listdir(folder))
+                records = read_ledger(engine.state)
+                self.assertGreaterEqual(len(records), 100)
+                for record in records:
+                    self.assertIn(f"REPORT RequestId: {record.request_id}\t", log)
 
     def test_a_second_sigterm_ends_it_at_once(self):
         with Engine() as engine:

@@ -1,8 +1,10 @@
+#include <array>
 #include <string>
 #include <vector>
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/ring/loop_fixture.h"
@@ -152,6 +154,28 @@ TEST_P(WatchTest, UnwatchBeforeTheFirstSubmit) {
     loop_->watch(seen.watch, event.get(), POLLIN);
     close(seen);
     EXPECT_EQ(seen.event_count, 0);
+}
+
+// The event and the removal meet in the kernel: the removal must win in the end.
+TEST_P(WatchTest, UnwatchAsTheEventHappens) {
+    for (int round = 0; round < 20; ++round) {
+        std::array<int, 2> ends{};
+        ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+        const UniqueFd ours(ends[0]);
+        const UniqueFd theirs(ends[1]);
+        const UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+        Seen hang_up('h');
+        Seen rung('r');
+        loop_->watch(hang_up.watch, ours.get(), POLLHUP);
+        loop_->watch(rung.watch, event.get(), POLLIN);
+        settle();
+        loop_->unwatch(hang_up.watch);
+        loop_->unwatch(rung.watch);
+        ASSERT_EQ(::shutdown(ours.get(), SHUT_RDWR), 0);
+        signal(event.get());
+        ASSERT_TRUE(turn_until([&] { return hang_up.is_closed && rung.is_closed; }))
+            << "round " << round;
+    }
 }
 
 TEST_P(WatchTest, UnwatchInsideTheCallbackAndWatchAgain) {

@@ -34,6 +34,7 @@ Result<void> FrameConnection::start() {
     TRY_ASSIGN(writer_, scheduler.spawn("frame-writer", [this] { write_loop(); }));
     ++fibers_count_;
     const Result<fiber::FiberId> reader = scheduler.spawn("frame-reader", [this] { read_loop(); });
+    watch_for_leaving();
     if (!reader) {
         finished_ = true;  // the writer sees it and takes the connection down
         return {};
@@ -52,48 +53,64 @@ bool FrameConnection::may_read() const noexcept {
 
 void FrameConnection::read_loop() {
     fiber::Scheduler& scheduler = server_.services_.loop.scheduler();
-    while (!closed_ && !server_.draining_ && take_frames()) {
+    while (take_frames()) {
         // The requests just begun run first: mostly they are done with the block before the next
         // bytes need it.
         scheduler.yield();
-        while (!may_read() && !closed_ && !scheduler.is_cancelled()) {
-            reader_waits_ = true;
-            (void)scheduler.park();  // wake_reader
-            reader_waits_ = false;
+        if (!await_room()) {
+            break;
         }
-        if (closed_ || scheduler.is_cancelled() || !read_more()) {
+        if (end_bytes_ - begin_bytes_ < next_frame_bytes() && !read_more()) {
             break;
         }
     }
     finished_ = true;
     scheduler.unpark(writer_);
-    if (!closed_ && !server_.draining_) {
-        watch_for_leaving();
-    }
     fiber_done();
 }
 
-// A client that has only shut its sending side still waits for answers; one that has closed wants
-// none: nothing of its invocations may run on for nobody.
-void FrameConnection::watch_for_leaving() {
-    while (calls_count_ > 0 && !closed_) {
-        const Result<std::uint32_t> events =
-            server_.services_.loop.poll(socket_.get(), POLLHUP, kNever);
-        if (!events) {
-            return;  // cancelled: the engine drains, and what runs goes on
-        }
-        if ((*events & (POLLHUP | POLLERR)) != 0 && !closed_) {
-            gone_ = true;
-            break;
-        }
+bool FrameConnection::await_room() {
+    fiber::Scheduler& scheduler = server_.services_.loop.scheduler();
+    while (!may_read() && !closed_ && !scheduler.is_cancelled()) {
+        reader_waits_ = true;
+        (void)scheduler.park();  // wake_reader, close or stop_reading ends it
+        reader_waits_ = false;
     }
-    for (FrameCall* call = calls_; gone_ && call != nullptr; call = call->next) {
+    return !closed_ && !scheduler.is_cancelled();
+}
+
+// A client that has only shut its sending side still waits for answers; one that has closed wants
+// none: nothing of its invocations may run on for nobody. Watched apart from reading, which stops
+// at the limits.
+void FrameConnection::watch_for_leaving() {
+    leaving_.owner = this;
+    leaving_.on_events = [](ring::Watch& watch, std::uint32_t events) {
+        if ((events & (POLLHUP | POLLERR)) != 0) {
+            static_cast<FrameConnection*>(watch.owner)->end_calls();
+        }
+    };
+    leaving_.on_closed = [](ring::Watch& watch, std::uint32_t) {
+        auto& self = *static_cast<FrameConnection*>(watch.owner);
+        self.leaving_watched_ = false;
+        self.forget_if_done();
+    };
+    server_.services_.loop.watch(leaving_, socket_.get(), POLLHUP);
+    leaving_watched_ = true;
+}
+
+void FrameConnection::end_calls() {
+    gone_ = true;
+    for (FrameCall* call = calls_; call != nullptr; call = call->next) {
         server_.services_.loop.scheduler().cancel(call->fiber);
     }
 }
 
 void FrameConnection::make_room(std::size_t wanted_bytes) {
     const std::size_t held_bytes = end_bytes_ - begin_bytes_;
+    if (held_bytes == 0 && block_->capacity_bytes() > kBlockBytes) {
+        block_ = BlockRef::make(kBlockBytes);  // an idle connection keeps no large one
+        begin_bytes_ = end_bytes_ = 0;
+    }
     if (block_.is_sole() && held_bytes == 0) {
         begin_bytes_ = end_bytes_ = 0;
     }
@@ -113,21 +130,24 @@ void FrameConnection::make_room(std::size_t wanted_bytes) {
     end_bytes_ = held_bytes;
 }
 
+std::size_t FrameConnection::next_frame_bytes() {
+    if (end_bytes_ - begin_bytes_ < wire::kFrameHeaderBytes) {
+        return wire::kFrameHeaderBytes;
+    }
+    const wire::FrameHeader header =
+        wire::read_header(std::span<const std::byte, wire::kFrameHeaderBytes>(
+            block_->data() + begin_bytes_, wire::kFrameHeaderBytes
+        ));
+    return std::size_t{wire::kFrameHeaderBytes} + header.meta_bytes + header.payload_bytes;
+}
+
 Result<void> FrameConnection::read_more() {
-    const std::size_t held_bytes = end_bytes_ - begin_bytes_;
-    std::size_t wanted_bytes = held_bytes + wire::kFrameHeaderBytes;
     std::int64_t deadline_us = kNever;
-    if (held_bytes > 0) {
-        deadline_us = now_us() + server_.limits_.partial_frame_us;
+    if (end_bytes_ > begin_bytes_) {
+        partial_since_us_ = partial_since_us_ == 0 ? now_us() : partial_since_us_;
+        deadline_us = partial_since_us_ + server_.limits_.partial_frame_us;
     }
-    if (held_bytes >= wire::kFrameHeaderBytes) {
-        const wire::FrameHeader header =
-            wire::read_header(std::span<const std::byte, wire::kFrameHeaderBytes>(
-                block_->data() + begin_bytes_, wire::kFrameHeaderBytes
-            ));
-        wanted_bytes = wire::kFrameHeaderBytes + header.meta_bytes + header.payload_bytes;
-    }
-    make_room(wanted_bytes);
+    make_room(next_frame_bytes());
     TRY_ASSIGN(
         const std::uint32_t got_bytes,
         server_.services_.loop.recv(
@@ -144,7 +164,7 @@ Result<void> FrameConnection::read_more() {
 }
 
 bool FrameConnection::take_frames() {
-    while (end_bytes_ - begin_bytes_ >= wire::kFrameHeaderBytes) {
+    while (end_bytes_ - begin_bytes_ >= wire::kFrameHeaderBytes && may_read()) {
         const std::byte* frame = block_->data() + begin_bytes_;
         const wire::FrameHeader header = wire::read_header(
             std::span<const std::byte, wire::kFrameHeaderBytes>(frame, wire::kFrameHeaderBytes)
@@ -167,6 +187,7 @@ bool FrameConnection::take_frames() {
             return false;
         }
         begin_bytes_ += frame_bytes;
+        partial_since_us_ = 0;
     }
     return true;
 }
@@ -188,6 +209,17 @@ bool FrameConnection::begin_frame(
 bool FrameConnection::begin_call(
     const wire::FrameHeader& header, std::string_view meta, std::string_view payload
 ) {
+    const bool is_invoke = header.type == wire::FrameType::kInvoke;
+    if (is_invoke && gone_) {
+        return true;  // nobody would take its answer
+    }
+    if (server_.in_flight_count() >= server_.limits_.requests_max) {
+        FrameCall refused;
+        refused.connection = this;
+        refused.header = header;
+        refused.refuse();
+        return true;
+    }
     FrameCall* call = server_.take_call();
     call->server = &server_;
     call->connection = this;
@@ -196,7 +228,7 @@ bool FrameConnection::begin_call(
     call->meta = meta;
     call->payload = payload;
     const Result<fiber::FiberId> spawned = server_.services_.loop.scheduler().spawn(
-        header.type == wire::FrameType::kInvoke ? "invoke" : "control", [call] { call->run(); }
+        is_invoke ? "invoke" : "control", [call] { call->run(); }
     );
     if (!spawned) {
         call->block.reset();
@@ -205,7 +237,7 @@ bool FrameConnection::begin_call(
         return false;
     }
     ++calls_count_;
-    if (header.type == wire::FrameType::kInvoke) {
+    if (is_invoke) {
         call->fiber = *spawned;
         call_begun(*call);
     }
@@ -297,6 +329,8 @@ void FrameConnection::close() {
         return;
     }
     closed_ = true;
+    end_calls();
+    server_.services_.loop.unwatch(leaving_);
     // Ends the reader's and the writer's waits; the descriptor itself stays until both are done
     // with it.
     (void)::shutdown(socket_.get(), SHUT_RDWR);  // fails if the client was first
@@ -327,9 +361,7 @@ void FrameConnection::call_done(FrameCall& call) {
         server_.services_.loop.scheduler().unpark(writer_);
     }
     wake_reader();
-    if (fibers_count_ == 0 && calls_count_ == 0) {
-        server_.forget(*this);
-    }
+    forget_if_done();
 }
 
 void FrameConnection::wake_reader() {
@@ -340,7 +372,11 @@ void FrameConnection::wake_reader() {
 
 void FrameConnection::fiber_done() {
     --fibers_count_;
-    if (fibers_count_ == 0 && calls_count_ == 0) {
+    forget_if_done();
+}
+
+void FrameConnection::forget_if_done() {
+    if (fibers_count_ == 0 && calls_count_ == 0 && !leaving_watched_) {
         server_.forget(*this);
     }
 }
@@ -383,6 +419,25 @@ void FrameCall::run_invoke() {
             .log_type = request->log_type,
         },
         *this
+    );
+}
+
+void FrameCall::refuse() {
+    constexpr std::string_view kCode = "TooManyRequestsException";
+    constexpr std::string_view kBody =
+        R"({"Reason":"ConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."})";
+    if (header.type == wire::FrameType::kInvoke) {
+        instance::InvokeReply refused;
+        refused.status = 429;
+        refused.error_code = kCode;
+        refused.payload = kBody;
+        reply(refused);
+        return;
+    }
+    connection->answer(
+        {.type = wire::FrameType::kControlResult, .correlation = header.correlation, .status = 429},
+        {kCode},
+        kBody
     );
 }
 

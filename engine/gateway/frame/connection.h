@@ -10,6 +10,7 @@
 #include "engine/gateway/frame/recv_block.h"
 #include "engine/gateway/frame/server.h"
 #include "engine/instance/invoke_types.h"
+#include "engine/ring/loop.h"
 #include "engine/wire/frame.h"
 
 namespace hako::gateway {
@@ -41,10 +42,14 @@ public:
 private:
     void read_loop();
     void write_loop();
-    void watch_for_leaving();
+    /// Waits until a further request may be begun. False: none will be.
+    [[nodiscard]] bool await_room();
     [[nodiscard]] Result<void> read_more();
     [[nodiscard]] Result<void> send_answers();
-    /// Begins every whole frame in the block. False: the connection is to be closed.
+    /// Bytes of the next frame, as far as is known: at least those of a header.
+    [[nodiscard]] std::size_t next_frame_bytes();
+    /// Begins the whole frames in the block, as many as may run. False: the connection is to be
+    /// closed.
     [[nodiscard]] bool take_frames();
     [[nodiscard]] bool begin_frame(
         const wire::FrameHeader& header, std::string_view meta, std::string_view payload
@@ -56,24 +61,31 @@ private:
     void refuse(std::uint64_t correlation, std::string_view text);
     [[nodiscard]] bool may_read() const noexcept;
     void wake_reader();
+    void watch_for_leaving();
+    /// Ends what runs for a client that is gone.
+    void end_calls();
     void fiber_done();
+    void forget_if_done();
 
     FrameServer& server_;
     UniqueFd socket_;
     fiber::FiberId reader_;
     fiber::FiberId writer_;
+    ring::Watch leaving_;
     BlockRef block_;
     std::size_t begin_bytes_ = 0;  // of what was received and not yet begun, in the block
     std::size_t end_bytes_ = 0;
-    ByteBuffer pending_;          // answers to send next
-    ByteBuffer sending_;          // answers the kernel is being given
-    FrameCall* calls_ = nullptr;  // list of the invocations that run
+    std::int64_t partial_since_us_ = 0;  // when the frame that is not whole was begun; 0: none
+    ByteBuffer pending_;                 // answers to send next
+    ByteBuffer sending_;                 // answers the kernel is being given
+    FrameCall* calls_ = nullptr;         // list of the invocations that run
     std::uint32_t calls_count_ = 0;
     std::uint32_t fibers_count_ = 0;
     bool reader_waits_ = false;  // for may_read
-    bool gone_ = false;          // the client has closed its end altogether
-    bool closed_ = false;        // nothing can be sent or received any more
-    bool finished_ = false;      // the reader has ended: close once everything is answered
+    bool leaving_watched_ = false;
+    bool gone_ = false;      // nobody wants the answers any more
+    bool closed_ = false;    // nothing can be sent or received any more
+    bool finished_ = false;  // the reader has ended: close once everything is answered
 };
 
 /// One request that runs; pooled by the server.
@@ -92,6 +104,8 @@ struct FrameCall final : instance::InvokeObserver {
     void run();
     void run_invoke();
     void run_control();
+    /// Answers without having begun: the engine runs as many requests as it may.
+    void refuse();
     void payload_taken() override;
     [[nodiscard]] bool is_gone() const override { return connection->is_gone(); }
     void reply(const instance::InvokeReply& reply) override;

@@ -2,9 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <utility>
-#include <vector>
 
 namespace hako::gateway {
 
@@ -14,15 +13,17 @@ inline constexpr std::size_t kReadAheadBytes = 64;
 /// Received bytes, shared by the frames that lie in them; counted on one thread.
 class RecvBlock {
 public:
-    explicit RecvBlock(std::size_t capacity_bytes) : bytes_(capacity_bytes + kReadAheadBytes) {}
-    [[nodiscard]] std::byte* data() noexcept { return bytes_.data(); }
-    [[nodiscard]] std::size_t capacity_bytes() const noexcept {
-        return bytes_.size() - kReadAheadBytes;
-    }
+    // Not filled: a header alone, which announces megabytes, must not cost their pages.
+    explicit RecvBlock(std::size_t capacity_bytes)
+        : bytes_(std::make_unique_for_overwrite<std::byte[]>(capacity_bytes + kReadAheadBytes)),
+          capacity_bytes_(capacity_bytes) {}
+    [[nodiscard]] std::byte* data() noexcept { return bytes_.get(); }
+    [[nodiscard]] std::size_t capacity_bytes() const noexcept { return capacity_bytes_; }
 
 private:
     friend class BlockRef;
-    std::vector<std::byte> bytes_;
+    std::unique_ptr<std::byte[]> bytes_;
+    std::size_t capacity_bytes_;
     std::uint32_t refs_count_ = 0;
 };
 

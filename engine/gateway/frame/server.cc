@@ -80,12 +80,6 @@ void FrameServer::stop_accepting() {
     }
 }
 
-void FrameServer::close_all() {
-    for (auto& [connection, owned] : connections_) {
-        connection->close();
-    }
-}
-
 std::uint32_t FrameServer::connection_count() const noexcept {
     return static_cast<std::uint32_t>(connections_.size());
 }

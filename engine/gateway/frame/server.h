@@ -18,12 +18,12 @@ namespace hako::gateway {
 class FrameConnection;
 struct FrameCall;
 
-/// Bounds of the frame socket; every one is a setting.
+/// Bounds of the frame socket.
 struct FrameLimits {
-    std::uint32_t connections_max = 4096;
+    std::uint32_t connections_max = 1024;
     std::uint32_t frames_in_flight_max =
-        1024;  ///< per connection; beyond it the engine stops reading
-    std::uint32_t payload_bytes_max = 6291456;  ///< of an Invoke
+        256;                            ///< per connection; beyond it the engine stops reading
+    std::uint32_t requests_max = 4096;  ///< of all connections; beyond it they are refused
     std::uint64_t unread_answer_bytes_max =
         256ULL << 20U;  ///< per connection; beyond it the client is cut off
     std::int64_t partial_frame_us =
@@ -55,8 +55,6 @@ public:
     /// No new connections and no new requests on the present ones; what runs goes on and is
     /// answered.
     void stop_accepting();
-    /// Ends every connection, answered or not.
-    void close_all();
     [[nodiscard]] std::uint32_t connection_count() const noexcept;
     [[nodiscard]] std::uint32_t in_flight_count() const noexcept { return in_flight_count_; }
     /// Called when the last request has ended while draining.

@@ -64,6 +64,13 @@ def fds_count(pid: int) -> int:
     return count
 
 
+def rss_kib(pid: int) -> int:
+    for line in read_text(f"/proc/{pid}/status").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError(f"process {pid} has no VmRSS")
+
+
 def cgroups_named(name: str) -> list[str]:
     """Directories of that name in any cgroup hierarchy, with their subdirectories."""
     found = []
