@@ -2,236 +2,269 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
-#include <string>
+#include <ctime>
 
+#include <asm/ldt.h>
 #include <fcntl.h>
-#include <linux/capability.h>
+#include <linux/bpf.h>
+#include <linux/io_uring.h>
+#include <linux/keyctl.h>
+#include <linux/perf_event.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/sandbox/probe.h"
+#include "tests/escape/attempts.h"
 
-// Attempts to get out. Each runs in a child of the probe and returns what the system call returned:
-// 0 or more is a success of the attacker, -1 leaves errno.
-namespace hako::sandbox::testing {
+// Parts of the kernel that a function has no business with. Each call is made so that it would do
+// something if it were allowed: with zeros only, a missing wall would look like a bad argument.
+namespace hako::escape {
 namespace {
 
-struct Attempt {
-    const char* name;
-    long (*run)();
-};
-
 template <long Number>
-long plain() {
+long plain(const char*) {
     return ::syscall(Number, 0, 0, 0, 0, 0, 0);
 }
 
-long open_write(const char* path) {
-    return ::open(path, O_WRONLY | O_CLOEXEC);
-}
-
-long int80() {
-#if defined(__x86_64__)
+long int80(const char*) {
     long result = 20;  // getpid of the 32-bit table
     asm volatile("int $0x80" : "+a"(result) : : "memory", "r8", "r9", "r10", "r11");
     return result;
-#else
-    errno = ENOSYS;
-    return -1;
-#endif
 }
 
-/// A child in a stopped state that somebody would have to be able to see.
-long trace_parent() {
-    return ::ptrace(PTRACE_ATTACH, ::getppid(), nullptr, nullptr);
+long x32(const char*) {
+    return ::syscall(0x40000000 + SYS_getpid);
 }
 
-long read_parent_memory() {
-    char byte = 0;
-    return ::syscall(SYS_process_vm_readv, ::getppid(), &byte, 1, &byte, 1, 0);
+/// The old fixed page; execute-only for a long time, so reading it must fault.
+long read_vsyscall_page(const char*) {
+    const auto* page = reinterpret_cast<const volatile char*>(0xffffffffff600000UL);
+    return static_cast<long>(page[0]) & 0xff;
 }
 
-long set_core_limit() {
-    const rlimit none{.rlim_cur = 0, .rlim_max = 0};
-    return ::setrlimit(RLIMIT_CORE, &none);
+long trace_me(const char*) {
+    return ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
 }
 
-long raise_fd_limit() {
-    const rlimit more{.rlim_cur = 4096, .rlim_max = 4096};
-    return ::setrlimit(RLIMIT_NOFILE, &more);
+long load_bpf(const char*) {
+    bpf_attr attributes{};
+    attributes.map_type = BPF_MAP_TYPE_ARRAY;
+    attributes.key_size = 4;
+    attributes.value_size = 4;
+    attributes.max_entries = 1;
+    return ::syscall(SYS_bpf, BPF_MAP_CREATE, &attributes, sizeof(attributes));
 }
 
-long push_terminal_input() {
-    char byte = 'x';
-    return ::ioctl(0, TIOCSTI, &byte);
+long count_events(const char*) {
+    perf_event_attr attributes{};
+    attributes.size = sizeof(attributes);
+    attributes.type = PERF_TYPE_SOFTWARE;
+    attributes.config = PERF_COUNT_SW_TASK_CLOCK;
+    attributes.exclude_kernel = 1;
+    return ::syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0);
 }
 
-long clone_user_namespace() {
+long set_up_io_uring(const char*) {
+    io_uring_params parameters{};
+    return ::syscall(SYS_io_uring_setup, 4, &parameters);
+}
+
+long open_userfaultfd(const char*) {
+    return ::syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+}
+
+long add_key(const char*) {
+    return ::syscall(SYS_add_key, "user", "escape", "x", 1, KEY_SPEC_PROCESS_KEYRING);
+}
+
+long find_session_keyring(const char*) {
+    return ::syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
+}
+
+long request_key(const char*) {
+    return ::syscall(SYS_request_key, "user", "escape", nullptr, KEY_SPEC_PROCESS_KEYRING);
+}
+
+long set_clock(const char*) {
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    return ::clock_settime(CLOCK_REALTIME, &now);
+}
+
+long write_ldt(const char*) {
+    user_desc entry{};
+    entry.limit = 1;
+    entry.seg_32bit = 1;
+    return ::syscall(SYS_modify_ldt, 1, &entry, sizeof(entry));
+}
+
+long clone_user_namespace(const char*) {
     return ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
 }
 
-long raise_ambient() {
-    return ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0);
+long clone_by_struct(const char*) {
+    clone_args arguments{};
+    arguments.exit_signal = SIGCHLD;
+    const long pid = ::syscall(SYS_clone3, &arguments, sizeof(arguments));
+    if (pid == 0) {
+        ::_exit(0);
+    }
+    return pid;
 }
 
-long set_capabilities() {
-    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-    __user_cap_data_struct data[2] = {{.effective = 1, .permitted = 1, .inheritable = 0}, {}};
-    return ::syscall(SYS_capset, &header, data);
-}
-
-long map_address_zero() {
+long map_address_zero(const char*) {
     void* at = ::mmap(nullptr, 4096, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return at == MAP_FAILED ? -1 : 0;
 }
 
-long map_huge_pages() {
-    constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+long map_huge_pages(const char*) {
+    constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE;
     return ::mmap(nullptr, 2U << 20U, PROT_READ, kFlags, -1, 0) == MAP_FAILED ? -1 : 0;
 }
 
-long run_setuid_binary() {
-    // Runs, but with no more rights: `id -u` of a set-user-id copy would print 0.
-    for (const char* path : {"/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd"}) {
-        struct stat info{};
-        if (::stat(path, &info) == 0 && (info.st_mode & S_ISUID) != 0) {
-            return ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? (errno = EPERM, -1) : 0;
-        }
-    }
-    errno = EPERM;
-    return -1;
+long make_huge_memfd(const char*) {
+    return ::syscall(SYS_memfd_create, "huge", MFD_HUGETLB);
+}
+
+long make_secret_memory(const char*) {
+    return ::syscall(SYS_memfd_secret, 0);
+}
+
+long replace_seccomp(const char*) {
+    return ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, "\0\0\xff\x7f");
+}
+
+long move_own_brk(const char*) {
+    return ::prctl(PR_SET_MM, PR_SET_MM_BRK, 0, 0, 0);
+}
+
+long set_securebits(const char*) {
+    return ::prctl(PR_SET_SECUREBITS, 0, 0, 0, 0);
+}
+
+long share_core(const char*) {
+    constexpr int kCoreSched = 62;
+    constexpr int kCreate = 1;
+    return ::prctl(kCoreSched, kCreate, 0, 0, 0);
+}
+
+long add_entropy(const char*) {
+    constexpr unsigned long kAddEntropy = 0x40085203;  // RNDADDENTROPY
+    const int fd = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    const int block[3] = {32, 4, 0};
+    return fd < 0 ? -1 : ::ioctl(fd, kAddEntropy, block);
+}
+
+long push_terminal_input(const char*) {
+    char byte = 'x';
+    return ::ioctl(0, TIOCSTI, &byte);
+}
+
+long ask_for_namespace_parent(const char*) {
+    constexpr unsigned long kGetParent = 0xb702;  // NS_GET_PARENT
+    const int fd = ::open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -1 : ::ioctl(fd, kGetParent);
+}
+
+/// The page cache is shared by all: which parts of a library were used lately is not ours to know.
+long ask_for_cached_pages(const char*) {
+    constexpr long kCachestat = 451;
+    struct {
+        std::uint64_t offset = 0;
+        std::uint64_t bytes = 4096;
+    } range;
+    std::uint64_t counters[5] = {};
+    const int fd = ::open("/usr/bin/env", O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -1 : ::syscall(kCachestat, fd, &range, counters, 0);
+}
+
+long make_shared_memory(const char*) {
+    return ::shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+}
+
+long open_message_queue(const char*) {
+    return ::syscall(SYS_mq_open, "escape", O_CREAT | O_RDWR, 0600, nullptr);
+}
+
+long read_time_stamp_counter(const char*) {
+    return __builtin_ia32_rdtsc() != 0 ? 0 : -1;
 }
 
 constexpr std::array kAttempts = {
-    Attempt{"ptrace-attach", trace_parent},
-    Attempt{"ptrace-traceme", [] { return ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr); }},
-    Attempt{"process-vm-readv", read_parent_memory},
-    Attempt{"kill-init", [] { return long{::kill(1, SIGKILL)}; }},
-    Attempt{"term-init", [] { return long{::kill(1, SIGTERM)}; }},
-    Attempt{"stop-init", [] { return long{::kill(1, SIGSTOP)}; }},
-    Attempt{"read-init-environ", [] { return long{::open("/proc/1/environ", O_RDONLY)}; }},
-    Attempt{"open-init-root", [] { return long{::open("/proc/1/root/", O_RDONLY)}; }},
-    Attempt{"open-init-mem", [] { return long{::open("/proc/1/mem", O_RDWR)}; }},
-    Attempt{"list-init-fds", [] { return long{::open("/proc/1/fd/0", O_RDONLY)}; }},
-    Attempt{"setns", [] { return ::syscall(SYS_setns, 3, 0); }},
-    Attempt{"unshare-user", [] { return long{::unshare(CLONE_NEWUSER)}; }},
-    Attempt{"unshare-mounts", [] { return long{::unshare(CLONE_NEWNS)}; }},
+    Attempt{"ptrace-traceme", trace_me},
+    Attempt{"setns", [](const char*) { return ::syscall(SYS_setns, 0, 0); }},
+    Attempt{"unshare-user", [](const char*) { return long{::unshare(CLONE_NEWUSER)}; }},
+    Attempt{"unshare-mounts", [](const char*) { return long{::unshare(CLONE_NEWNS)}; }},
+    Attempt{"unshare-net", [](const char*) { return long{::unshare(CLONE_NEWNET)}; }},
     Attempt{"clone-user", clone_user_namespace},
-    Attempt{"clone3", plain<SYS_clone3>},
-    Attempt{"mount-tmpfs", [] { return long{::mount("x", "/tmp", "tmpfs", 0, nullptr)}; }},
-    Attempt{
-        "remount-task", [] { return long{::mount(nullptr, "/var/task", nullptr, MS_REMOUNT, "")}; }
-    },
-    Attempt{"umount-proc", [] { return long{::umount2("/proc", MNT_DETACH)}; }},
-    Attempt{"pivot-root", plain<SYS_pivot_root>},
-    Attempt{"chroot", [] { return long{::chroot("/tmp")}; }},
-    Attempt{"open-tree", plain<SYS_open_tree>},
-    Attempt{"fsopen", plain<SYS_fsopen>},
-    Attempt{"mount-setattr", plain<SYS_mount_setattr>},
-    Attempt{"name-to-handle", plain<SYS_name_to_handle_at>},
-    Attempt{"open-by-handle", plain<SYS_open_by_handle_at>},
-    Attempt{
-        "mknod-disk", [] { return long{::mknod("/tmp/disk", S_IFBLK | 0600, makedev(254, 0))}; }
-    },
-    Attempt{"mknod-char", [] { return long{::mknod("/tmp/mem", S_IFCHR | 0600, makedev(1, 1))}; }},
-    Attempt{"mknod-fifo", [] { return long{::mknod("/tmp/fifo", S_IFIFO | 0600, 0)}; }},
-    Attempt{"write-task", [] { return long{::open("/var/task/new", O_CREAT | O_WRONLY, 0600)}; }},
-    Attempt{"write-etc", [] { return long{::open("/etc/new", O_CREAT | O_WRONLY, 0600)}; }},
-    Attempt{"write-usr", [] { return long{::open("/usr/bin/new", O_CREAT | O_WRONLY, 0600)}; }},
-    Attempt{"write-root", [] { return long{::open("/new", O_CREAT | O_WRONLY, 0600)}; }},
-    Attempt{"write-dev", [] { return long{::open("/dev/new", O_CREAT | O_WRONLY, 0600)}; }},
-    Attempt{"write-tmp", [] { return long{::open("/tmp/new", O_CREAT | O_WRONLY, 0600)}; }},
-    Attempt{"core-pattern", [] { return open_write("/proc/sys/kernel/core_pattern"); }},
-    Attempt{"sysrq", [] { return open_write("/proc/sysrq-trigger"); }},
-    Attempt{"kcore", [] { return long{::open("/proc/kcore", O_RDONLY)}; }},
-    Attempt{"own-oom-score", [] { return open_write("/proc/self/oom_score_adj"); }},
-    Attempt{"own-uid-map", [] { return open_write("/proc/self/uid_map"); }},
-    Attempt{"sysfs", [] { return long{::open("/sys/kernel/uevent_helper", O_RDONLY)}; }},
-    Attempt{"cgroupfs", [] { return long{::open("/sys/fs/cgroup", O_RDONLY)}; }},
-    Attempt{"dev-mem", [] { return long{::open("/dev/mem", O_RDONLY)}; }},
-    Attempt{"dev-kmsg", [] { return long{::open("/dev/kmsg", O_RDONLY)}; }},
-    Attempt{"host-work", [] { return long{::open("/home/hako", O_RDONLY)}; }},
-    Attempt{"host-root", [] { return long{::open("/root/.ssh", O_RDONLY)}; }},
-    Attempt{"keyctl", plain<SYS_keyctl>},
-    Attempt{"add-key", plain<SYS_add_key>},
-    Attempt{"bpf", plain<SYS_bpf>},
-    Attempt{"perf-event", plain<SYS_perf_event_open>},
-    Attempt{"io-uring", plain<SYS_io_uring_setup>},
-    Attempt{"userfaultfd", plain<SYS_userfaultfd>},
+    Attempt{"clone3", clone_by_struct},
+    Attempt{"keyctl", find_session_keyring},
+    Attempt{"add-key", add_key},
+    Attempt{"request-key", request_key},
+    Attempt{"bpf", load_bpf},
+    Attempt{"perf-event", count_events},
+    Attempt{"io-uring", set_up_io_uring},
+    Attempt{"userfaultfd", open_userfaultfd},
+    Attempt{"fanotify", [](const char*) { return ::syscall(SYS_fanotify_init, 0x200, 0); }},
     Attempt{"kexec", plain<SYS_kexec_load>},
-    Attempt{"init-module", plain<SYS_finit_module>},
+    Attempt{"kexec-file", plain<SYS_kexec_file_load>},
+    Attempt{"init-module", plain<SYS_init_module>},
+    Attempt{"finit-module", plain<SYS_finit_module>},
+    Attempt{"delete-module", plain<SYS_delete_module>},
     Attempt{"reboot", plain<SYS_reboot>},
-    Attempt{"clock-settime", plain<SYS_clock_settime>},
+    Attempt{"clock-settime", set_clock},
+    Attempt{"settimeofday", plain<SYS_settimeofday>},
+    Attempt{"adjtimex", plain<SYS_adjtimex>},
     Attempt{"swapon", plain<SYS_swapon>},
+    Attempt{"swapoff", plain<SYS_swapoff>},
     Attempt{"quotactl", plain<SYS_quotactl>},
     Attempt{"acct", plain<SYS_acct>},
-    Attempt{"syslog", [] { return long{::klogctl(10, nullptr, 0)}; }},
-    Attempt{"sethostname", [] { return long{::sethostname("x", 1)}; }},
-#if defined(__x86_64__)
-    Attempt{"ioperm", plain<SYS_ioperm>},
-    Attempt{"modify-ldt", plain<SYS_modify_ldt>},
-    Attempt{"x32", [] { return ::syscall(0x40000000 + SYS_getpid); }},
-#endif
+    Attempt{"vhangup", plain<SYS_vhangup>},
+    Attempt{"syslog", [](const char*) { return long{::klogctl(10, nullptr, 0)}; }},
+    Attempt{"sethostname", [](const char*) { return long{::sethostname("x", 1)}; }},
+    Attempt{"ioperm", [](const char*) { return ::syscall(SYS_ioperm, 0x80, 1, 1); }},
+    Attempt{"iopl", [](const char*) { return ::syscall(SYS_iopl, 3); }},
+    Attempt{"modify-ldt", write_ldt},
+    Attempt{"personality", [](const char*) { return long{::personality(READ_IMPLIES_EXEC)}; }},
+    Attempt{"no-aslr", [](const char*) { return long{::personality(ADDR_NO_RANDOMIZE)}; }},
+    Attempt{"vsyscall", read_vsyscall_page},
     Attempt{"int80", int80},
-    Attempt{"personality", [] { return long{::personality(READ_IMPLIES_EXEC)}; }},
-    Attempt{"raw-socket", [] { return long{::socket(AF_INET, SOCK_RAW, 1)}; }},
-    Attempt{"packet-socket", [] { return long{::socket(AF_PACKET, SOCK_RAW, 0)}; }},
-    Attempt{"netlink", [] { return long{::socket(AF_NETLINK, SOCK_RAW, 0)}; }},
-    Attempt{"vsock", [] { return long{::socket(AF_VSOCK, SOCK_STREAM, 0)}; }},
-    Attempt{"alg", [] { return long{::socket(AF_ALG, SOCK_SEQPACKET, 0)}; }},
-    Attempt{"tcp-socket", [] { return long{::socket(AF_INET, SOCK_STREAM, 0)}; }},
-    Attempt{"tiocsti", push_terminal_input},
-    Attempt{"new-syscall", [] { return ::syscall(999); }},
-    Attempt{"shmget", plain<SYS_shmget>},
+    Attempt{"x32", x32},
+    Attempt{"new-syscall", [](const char*) { return ::syscall(999); }},
+    Attempt{"shmget", make_shared_memory},
+    Attempt{"mq-open", open_message_queue},
     Attempt{"sync", plain<SYS_sync>},
-    Attempt{"core-limit", set_core_limit},
-    Attempt{"fd-limit", raise_fd_limit},
-    Attempt{"setuid-root", [] { return long{::setuid(0)}; }},
-    Attempt{"ambient", raise_ambient},
-    Attempt{"capset", set_capabilities},
     Attempt{"map-zero", map_address_zero},
     Attempt{"huge-pages", map_huge_pages},
-    Attempt{"setuid-binary", run_setuid_binary},
+    Attempt{"huge-memfd", make_huge_memfd},
+    Attempt{"secret-memory", make_secret_memory},
+    Attempt{"seccomp", replace_seccomp},
+    Attempt{"prctl-mm", move_own_brk},
+    Attempt{"prctl-securebits", set_securebits},
+    Attempt{"prctl-core-sched", share_core},
+    Attempt{"add-entropy", add_entropy},
+    Attempt{"tiocsti", push_terminal_input},
+    Attempt{"ns-parent", ask_for_namespace_parent},
+    Attempt{"cachestat", ask_for_cached_pages},
+    Attempt{"rdtsc", read_time_stamp_counter},
 };
 
 }  // namespace
 
-std::string try_wall(const std::string& name) {
-    for (const Attempt& attempt : kAttempts) {
-        if (name != attempt.name) {
-            continue;
-        }
-        const pid_t pid = ::fork();
-        if (pid == 0) {
-            errno = 0;
-            const long rc = attempt.run();
-            ::_exit(rc >= 0 ? 0 : errno);
-        }
-        int status = 0;
-        if (pid < 0 || ::waitpid(pid, &status, 0) != pid) {
-            return "could not try";
-        }
-        if (WIFSIGNALED(status)) {
-            return std::string("killed ") + sigabbrev_np(WTERMSIG(status));
-        }
-        return WEXITSTATUS(status) == 0 ? "ok" : strerrorname_np(WEXITSTATUS(status));
-    }
-    return "unknown attempt";
+std::span<const Attempt> kernel_attempts() {
+    return kAttempts;
 }
 
-}  // namespace hako::sandbox::testing
+}  // namespace hako::escape
