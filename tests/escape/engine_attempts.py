@@ -142,6 +142,15 @@ class EngineAttempts:
         again = self.engine.invoke(name, {"keep": 1})
         return "stopped" if again.json == {"keep": 1} else f"no new instance: {again}"
 
+    def stop_self(self) -> str:
+        name = self.attacker()
+        answer = self.misbehave(name, "stop-self")
+        if b"timed out" not in answer.payload:
+            return f"no time-out: {answer}"
+        self.assert_victim_well()
+        again = self.engine.invoke(name, {"keep": 1})
+        return "stopped" if again.json == {"keep": 1} else f"no new instance: {again}"
+
     def gone_again(self, before: set[int]) -> str:
         """No process of an attacker lives on; blanks may have been refilled meanwhile, so only
         sleeping grandchildren (whose parent is an init) count."""
@@ -198,6 +207,9 @@ class EngineAttempts:
 
     def channel_kind(self) -> str:
         return self.channel("kind", b"Runtime.")
+
+    def channel_number(self) -> str:
+        return self.channel("number", b"timed out", b"Runtime.")
 
     def channel_bytes(self) -> str:
         return self.channel("bytes", b"Runtime.")
@@ -306,7 +318,13 @@ class EngineAttempts:
         same = [one for one, other in zip(first, second) if one == other]
         return "stopped" if not same else f"the same in both: {same}"
 
+    def two_layouts(self) -> tuple[dict, dict]:
+        return tuple(self.misbehave(name, "layout").json for name in (self.victim, self.attacker()))
+
+    def canary_shared(self) -> str:
+        first, second = self.two_layouts()
+        return "open" if first["canary"] == second["canary"] else "stopped"
+
     def layout_shared(self) -> str:
-        first = self.misbehave(self.victim, "layout").json
-        second = self.misbehave(self.attacker(), "layout").json
-        return "open" if first == second else "stopped"
+        first, second = self.two_layouts()
+        return "open" if first["libc"] == second["libc"] else "stopped"

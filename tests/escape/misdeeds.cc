@@ -119,6 +119,11 @@ int corrupt_channel(hako_invocation* inv) {
             rewrite_channel(channel);
         }
         return respond(inv, "\"rewriting\"");
+    } else if (told_to(inv, "number")) {
+        channel->response_kind = HAKO_RESPONSE_RESULT;
+        channel->response_bytes = 4;
+        std::atomic_ref(channel->response_seq).store(channel->request_seq + 1000);
+        ring();
     } else if (told_to(inv, "unwritten")) {
         answer_raw(channel, HAKO_RESPONSE_RESULT, HAKO_RESPONSE_BYTES_MAX);
     } else if (told_to(inv, "holes")) {
@@ -164,6 +169,9 @@ int misbehave(hako_invocation* inv) {
     if (told_to(inv, "kill-all")) {
         (void)::kill(-1, SIGKILL);
         ::raise(SIGKILL);
+    } else if (told_to(inv, "stop-self")) {
+        (void)::kill(-1, SIGSTOP);
+        (void)::raise(SIGSTOP);
     } else if (told_to(inv, "daemon") || told_to(inv, "daemon-hang")) {
         if (become_daemon()) {
             wait_for_ever();

@@ -3,7 +3,7 @@ import dataclasses
 import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-CONTROLS = ("none", "docker", "bare", "overflow")
+CONTROLS = ("none", "docker", "bare", "overflow")  # and "host", for rows of real instances
 
 
 @dataclasses.dataclass
@@ -36,7 +36,7 @@ def read_table(path: str = os.path.join(HERE, "attempts.txt")) -> list[Row]:
                 for word in controls.split() if word != "-"
             }
             assert place in ("any", "instance", "engine"), line
-            assert set(open_in) <= set(CONTROLS), line
+            assert set(open_in) <= {*CONTROLS, "host"}, line
             rows.append(Row(name, place, attempt, outcomes.split("/"), wall, open_in, what))
     names = [row.name for row in rows]
     assert len(names) == len(set(names)), "two rows have one name"
