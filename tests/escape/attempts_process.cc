@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include <dirent.h>
@@ -118,18 +119,17 @@ bool contains_reversed(const char* begin, const char* end, const char* reversed)
 long search_own_memory(const char* reversed) {
     constexpr std::size_t kWindowBytes = 1U << 20U;
     static char window[kWindowBytes];
-    FILE* const maps = std::fopen("/proc/self/maps", "re");
+    std::ifstream maps("/proc/self/maps");
     const int memory = ::open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    if (maps == nullptr || memory < 0 || std::strlen(reversed) < 8) {
+    if (!maps || memory < 0 || std::strlen(reversed) < 8) {
         return refuse(EINVAL);
     }
-    char line[512];
-    while (std::fgets(line, sizeof(line), maps) != nullptr) {
+    for (std::string line; std::getline(maps, line);) {
         unsigned long from = 0;
         unsigned long to = 0;
         char readable = '-';
-        if (std::sscanf(line, "%lx-%lx %c", &from, &to, &readable) != 3 || readable != 'r' ||
-            std::strstr(line, ".so") != nullptr || std::strstr(line, "[v") != nullptr) {
+        if (std::sscanf(line.c_str(), "%lx-%lx %c", &from, &to, &readable) != 3 ||
+            readable != 'r' || line.contains(".so") || line.contains("[v")) {
             continue;
         }
         for (unsigned long at = from; at < to; at += kWindowBytes - 256) {
@@ -155,14 +155,9 @@ bool has_host_name(const char* entry) {
 
 /// Variables that only the engine's or the spawner's environment can have.
 long find_host_environment(const char*) {
-    FILE* const file = std::fopen("/proc/self/environ", "re");
-    if (file == nullptr) {
-        return -1;
-    }
-    char* entry = nullptr;
-    std::size_t room = 0;
-    while (::getdelim(&entry, &room, '\0', file) > 0) {
-        if (has_host_name(entry)) {
+    std::ifstream file("/proc/self/environ");
+    for (std::string entry; std::getline(file, entry, '\0');) {
+        if (has_host_name(entry.c_str())) {
             return 0;
         }
     }

@@ -22,7 +22,7 @@ namespace {
 
 template <int Family, int Type, int Protocol>
 long open_socket(const char*) {
-    return ::socket(Family, Type, Protocol);
+    return ::socket(Family, Type | SOCK_CLOEXEC, Protocol);
 }
 
 /// The name of a host socket: abstract behind `@`, else a path.
@@ -40,7 +40,7 @@ long connect_unix(const char* name) {
     }
     const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + bytes);
-    return ::connect(fd, reinterpret_cast<const sockaddr*>(&address), length);
+    return fd < 0 ? -1 : ::connect(fd, reinterpret_cast<const sockaddr*>(&address), length);
 }
 
 /// "ADDRESS:PORT". Within a second loopback has refused; without a route nothing leaves at all. No
@@ -59,6 +59,9 @@ long connect_tcp(const char* where) {
     address.sin_port = htons(static_cast<std::uint16_t>(std::strtoul(colon + 1, nullptr, 10)));
     ::inet_pton(AF_INET, text, &address.sin_addr);
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return -1;
+    }
     const int done = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
     if (done == 0 || errno != EINPROGRESS) {
         return done;
@@ -78,6 +81,9 @@ long send_to_internet(const char*) {
     address.sin_port = htons(53);
     ::inet_pton(AF_INET, "192.0.2.1", &address.sin_addr);
     const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
     return ::sendto(fd, "x", 1, 0, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
 }
 
