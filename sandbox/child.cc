@@ -196,7 +196,19 @@ constexpr NamedStep kWorkerSteps[] = {
     {Step::kWorkerSeccomp, worker_seccomp},
 };
 
-[[noreturn]] void run_worker(const ChildContext& context) noexcept {
+/// The zygote's canary would be the same in every sandbox, so that one function could tell the
+/// others'. Only for a caller that never returns: no frame above it may be checked any more.
+[[gnu::always_inline]] inline void renew_stack_canary() noexcept {
+#if defined(__x86_64__)
+    std::uint64_t canary = 0;
+    if (::syscall(SYS_getrandom, &canary, sizeof(canary), 0) == sizeof(canary)) {
+        canary &= ~std::uint64_t{0xff};  // as glibc: a string cannot hold it whole
+        asm volatile("mov %0, %%fs:0x28" : : "r"(canary) : "memory");
+    }
+#endif
+}
+
+[[gnu::no_stack_protector, noreturn]] void run_worker(const ChildContext& context) noexcept {
     if (context.hooks->after_clone_in_worker != nullptr) {
         context.hooks->after_clone_in_worker();
     }
@@ -204,6 +216,7 @@ constexpr NamedStep kWorkerSteps[] = {
     run_steps(std::span(kWorkerSteps).subspan(3), context, kWorkerReportFd);
     report(kWorkerReportFd, Report::kWorkerReady);
     ::close(kWorkerReportFd);
+    renew_stack_canary();
     context.hooks->runtime_main(context.plan.runtime);
     ::_exit(113);  // the contract says it never returns
 }

@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,8 +62,11 @@ Result<void> make_log_pipe(Record& record, std::uint32_t host_id) {
     }
     record.log_read.reset(fds[0]);
     record.log_write.reset(fds[1]);
-    // The owner may open it again by /dev/stdout and /dev/stderr.
-    if (::fchown(fds[1], host_id, host_id) != 0 || ::fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0) {
+    // The group may open it again by /dev/stdout and /dev/stderr, to write: an owner could also
+    // open the other end and take its log lines away from the engine.
+    constexpr uid_t kKeepOwner = -1U;
+    if (::fchown(fds[1], kKeepOwner, host_id) != 0 || ::fchmod(fds[1], S_IWGRP) != 0 ||
+        ::fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0) {
         return fail_errno("log pipe");
     }
     return {};

@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/escape/attempts.h"
+
 namespace hako::sandbox::testing {
 namespace {
 
@@ -149,7 +151,7 @@ std::string run_command(const std::string& command) {
         {"fill", fill_tmp},
         {"sh", shell},
         {"size", tmp_size},
-        {"wall", try_wall},
+        {"wall", [](const std::string& what) { return escape::try_attempt(what); }},
         {"exit", [](const std::string& n) -> std::string { ::_exit(std::atoi(n.c_str())); }},
         {"abort", [](const std::string&) -> std::string { std::abort(); }},
         {"ids",
