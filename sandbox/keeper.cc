@@ -36,6 +36,10 @@ constexpr int kSocketBufferBytes = 1 << 20;
 constexpr std::int64_t kGoodLifeUs = 1'000'000;
 // The wait before the n-th start after a short life; after the last one the keeper gives up.
 constexpr std::array<int, 8> kBackoffMs = {0, 0, 100, 200, 400, 800, 1600, 3200};
+// Another spawner has our tree: mostly the last one of an engine that was killed and started again,
+// which cleans up still. Asked again at an even pace, longer than that may take.
+constexpr int kInUsePauseMs = 100;
+constexpr std::uint32_t kInUseTriesMax = 150;
 // The spawner ends by itself within 10 s of the engine's end, however many sandboxes there are.
 constexpr int kSpawnerEndMs = 12'000;
 constexpr std::int64_t kOrphansUs = 10'000'000;
@@ -87,6 +91,7 @@ private:
     int wait_status_ = 0;  // of the last one that ended
     std::uint32_t starts_count_ = 0;
     std::size_t short_lives_count_ = 0;  // in a row
+    std::uint32_t in_use_count_ = 0;     // tries in a row that found the tree in use
     std::int64_t started_us_ = 0;
 };
 
@@ -229,6 +234,10 @@ bool Keeper::end_orphans() const {
 
 /// How long to wait before the next start; -1: not again.
 int Keeper::backoff_ms() {
+    if (WIFEXITED(wait_status_) && WEXITSTATUS(wait_status_) == kExitInUse) {
+        return ++in_use_count_ > kInUseTriesMax ? -1 : kInUsePauseMs;
+    }
+    in_use_count_ = 0;
     short_lives_count_ = now_us() - started_us_ >= kGoodLifeUs ? 0 : short_lives_count_ + 1;
     if (short_lives_count_ > kBackoffMs.size() || is_hopeless(wait_status_)) {
         return -1;
