@@ -1,6 +1,7 @@
 """Which process is what below an engine, and what must not be there any more after a crash."""
 import os
 import signal
+import time
 
 from support import leaks
 from support.engine import Engine
@@ -37,6 +38,7 @@ class Machinery:
             self.part_of(pid, command_of(pid)).append(pid)
         self.all = {pid: leaks.identity(pid) for pid in leaks.descendants_of(self.engine)}
         self.all[self.engine] = leaks.identity(self.engine)
+        self.seen_s = time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def part_of(self, pid: int, command: str) -> list[int]:
         if len(status_field(pid, "NSpid")) > 1:
@@ -76,8 +78,10 @@ def kill(pids: list[int]) -> None:
         os.close(pidfd)
 
 
-def strangers(engine: Engine, old_namespaces: set[str]) -> list[str]:
-    """Processes of sandboxes, or in namespaces of dead ones, that the engine does not have."""
+def strangers(engine: Engine, before: Machinery, old_namespaces: set[str]) -> list[str]:
+    """Processes of sandboxes, or in namespaces of dead ones, that the engine does not have. Only
+    those of before the kill: the kernel gives a namespace's number to a new one once it is free."""
+    ticks_max = before.seen_s * os.sysconf("SC_CLK_TCK")
     ours = leaks.descendants_of(engine.process.pid)
     found = []
     for name in os.listdir("/proc"):
@@ -88,7 +92,8 @@ def strangers(engine: Engine, old_namespaces: set[str]) -> list[str]:
         state = leaks.stat_fields(int(name))[:1]
         if state in ([], ["Z"], ["X"]) or int(name) in leaks.descendants_of(engine.process.pid):
             continue
-        if is_sandbox or namespaces_of(name) & old_namespaces:
+        is_old = int(leaks.identity(int(name)) or ticks_max + 1) <= ticks_max
+        if is_sandbox or (is_old and namespaces_of(name) & old_namespaces):
             found.append(f"{name}: {command_of(int(name))}")
     return found
 

@@ -117,7 +117,8 @@ class Crash:
         self.recovery_ms[kind].append((time.monotonic() - begun_s) * 1000)
         seen = self.storm.end_round()
         self.errors_count[kind].append(len(seen.service_errors) + len(seen.function_errors))
-        return problems + self.check_answers(kind, seen) + self.check_rest(doomed, old_namespaces)
+        problems += self.check_answers(kind, seen)
+        return problems + self.check_rest(before, doomed, old_namespaces)
 
     def doomed(self, kind: str, before: Machinery, victims: list[int]) -> dict[int, str]:
         """What must be dead afterwards: a sandbox's init with its worker, a spawner with all."""
@@ -169,11 +170,13 @@ class Crash:
             problems.append(f"{seen.connections_lost} connections lost although the engine lives")
         return problems
 
-    def check_rest(self, doomed: dict[int, str], old_namespaces: set[str]) -> list[str]:
+    def check_rest(
+        self, before: Machinery, doomed: dict[int, str], old_namespaces: set[str]
+    ) -> list[str]:
         problems = []
         for what, rest in (
             ("old processes", lambda: leaks.alive(doomed)),
-            ("processes of no engine", lambda: strangers(self.engine, old_namespaces)),
+            ("processes of no engine", lambda: strangers(self.engine, before, old_namespaces)),
             ("cgroups without processes", lambda: empty_leaves(self.engine.name)),
             ("mounts", lambda: leaks.mounts_below(self.engine.scratch)),
             ("temporary files", lambda: odd_files(self.engine)),
