@@ -344,15 +344,17 @@ std::optional<StartFailure> Manager::initialise(Instance& instance) {
 std::optional<StartFailure> Manager::await_ready(Instance& instance, std::int64_t begun_us) {
     for (;;) {
         const Result<Channel::Answer> answer = instance.channel.take_answer();
-        if (answer && answer->kind == HAKO_RESPONSE_READY) {
+        const bool is_ready = answer && answer->kind == HAKO_RESPONSE_READY;
+        if (is_ready && !instance.gone) {
             return std::nullopt;
         }
-        if (answer) {
+        // Ready and dead since: an idle instance must be alive, for nobody tells of its end again.
+        if (answer && !is_ready) {
             return StartFailure{
                 .kind = StartFailure::Kind::kReported, .payload = std::string(answer->payload)
             };
         }
-        if (answer.error().code == Errc::kProtocol) {
+        if (!answer && answer.error().code == Errc::kProtocol) {
             return StartFailure{.kind = StartFailure::Kind::kGarbage};
         }
         if (instance.gone && instance.gone->reason == spawner::kGoneSetupFailed) {
