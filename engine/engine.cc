@@ -67,6 +67,9 @@ struct Engine::Parts {
     void serve();
     void drain();
     void on_signal(int signal_number);
+    void on_spawner_up(const spawner::Started& started);
+    void on_spawner_down();
+    void on_spawner_lost();
 
     EngineInput input;
     std::unique_ptr<registry::Store> store;
@@ -86,6 +89,8 @@ struct Engine::Parts {
     std::function<void()> on_ready;
     std::function<void()> on_stopping;
     fiber::FiberId drainer;
+    std::int64_t spawner_down_us = 0;
+    bool is_ready = false;
     bool stopping = false;
     int exit_code = 0;
 };
@@ -155,18 +160,12 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
     );
     link = std::make_unique<instance::SpawnerLink>(
         *loop,
-        std::move(input.spawner_socket),
+        std::move(input.keeper_socket),
         instance::SpawnerLink::Callbacks{
             .on_gone = [this](const spawner::Gone& gone) { manager->on_gone(gone); },
-            .on_lost =
-                [this] {
-                    manager->on_spawner_lost();
-                    if (!stopping) {
-                        log_line(Level::kError, "spawner", "lost: the engine stops");
-                        exit_code = 1;
-                        on_signal(SIGTERM);
-                    }
-                },
+            .on_up = [this](const spawner::Started& started) { on_spawner_up(started); },
+            .on_down = [this] { on_spawner_down(); },
+            .on_lost = [this] { on_spawner_lost(); },
         }
     );
     manager = std::make_unique<instance::Manager>(
@@ -235,11 +234,14 @@ std::string Engine::Parts::status_json() const {
     now.connections_count = frames->connection_count();
     now.log_dropped_bytes = logs->dropped_bytes();
     return fmt::format(
-        R"({{"Version":"{}","Pid":{},"SpawnerPid":{},"UptimeUs":{},"Functions":{},"Instances":{},)"
+        R"({{"Version":"{}","Pid":{},"KeeperPid":{},"SpawnerPid":{},"SpawnerNumber":{},)"
+        R"("UptimeUs":{},"Functions":{},"Instances":{},)"
         R"("IdleInstances":{},"FrozenInstances":{},"InFlight":{},"Connections":{},"Features":{},"Metrics":{}}})",
         kVersion,
         ::getpid(),
-        input.spawner_pid,
+        input.keeper_pid,
+        link->spawner_pid(),
+        link->spawner_number(),
         now_us() - metrics.start_us,
         functions->functions_count(),
         now.instances_count,
@@ -253,23 +255,14 @@ std::string Engine::Parts::status_json() const {
 }
 
 void Engine::Parts::serve() {
-    const Result<spawner::Started> started = link->await_started(now_us() + kSpawnerStartUs);
-    if (!started) {
-        log_line(
-            Level::kError, "spawner", "did not start: {}", failure_of("wait", started.error()).text
-        );
+    const Result<void> up = link->await_up(now_us() + kSpawnerStartUs);
+    if (!up) {
+        log_line(Level::kError, "spawner", "did not start: {}", up.error().what);
         exit_code = 1;
         loop->stop_now();
         return;
     }
-    if (started->leftovers_removed_count > 0) {
-        log_line(
-            Level::kWarning,
-            "spawner",
-            "removed sandboxes of an engine that died count={}",
-            started->leftovers_removed_count
-        );
-    }
+    is_ready = true;
     for (const registry::FunctionRef& function : functions->list({}, SIZE_MAX)) {
         if (function->provisioned_count > 0) {
             manager->on_change(nullptr, function);
@@ -294,6 +287,57 @@ void Engine::Parts::serve() {
         link->features()
     );
     on_ready();
+}
+
+void Engine::Parts::on_spawner_up(const spawner::Started& started) {
+    const std::uint32_t leftovers_count = started.leftovers_removed_count;
+    if (link->spawner_number() > 1) {
+        log_line(
+            Level::kWarning,
+            "spawner",
+            "back pid={} number={} after_ms={} leftovers={}",
+            link->spawner_pid(),
+            link->spawner_number(),
+            spawner_down_us == 0 ? 0 : (now_us() - spawner_down_us) / 1'000,
+            leftovers_count
+        );
+    } else if (leftovers_count > 0) {
+        log_line(
+            Level::kWarning,
+            "spawner",
+            "removed sandboxes of an engine that died count={}",
+            leftovers_count
+        );
+    }
+    spawner_down_us = 0;
+}
+
+void Engine::Parts::on_spawner_down() {
+    if (!stopping) {
+        log_line(
+            Level::kError,
+            "spawner",
+            "went away pid={} instances={} in_flight={}",
+            link->spawner_pid(),
+            manager->instance_count(),
+            invoker->in_flight_count()
+        );
+    }
+    if (spawner_down_us == 0) {
+        spawner_down_us = now_us();
+    }
+    manager->on_spawner_down();
+}
+
+void Engine::Parts::on_spawner_lost() {
+    if (stopping) {
+        return;
+    }
+    exit_code = 1;
+    if (is_ready) {  // else `serve` says so
+        log_line(Level::kError, "spawner", "lost for good: the engine stops");
+        on_signal(SIGTERM);
+    }
 }
 
 void Engine::Parts::on_signal(int signal_number) {

@@ -20,8 +20,8 @@ struct EngineInput {
     registry::StateDir state;
     std::vector<UniqueFd> frame_listeners;
     bool listeners_are_shared = false;  // they were passed to us: systemd goes on listening
-    UniqueFd spawner_socket;
-    int spawner_pid = -1;
+    UniqueFd keeper_socket;             // the spawner's keeper: engine/wire/keeper_protocol.h
+    int keeper_pid = -1;
 };
 
 /// The engine, wired: runs without privileges until it is told to stop.
@@ -36,8 +36,8 @@ public:
     Engine& operator=(const Engine&) = delete;
 
     /// Serves until SIGTERM or SIGINT (the first drains, the second stops at once) or until the
-    /// spawner is lost. `on_ready` runs once requests are accepted, `on_stopping` when the drain
-    /// begins. Returns the exit code.
+    /// spawner is lost for good. `on_ready` runs once requests are accepted, `on_stopping` when the
+    /// drain begins. Returns the exit code.
     [[nodiscard]] int run(
         const std::function<void()>& on_ready, const std::function<void()>& on_stopping
     );

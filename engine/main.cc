@@ -202,7 +202,7 @@ std::expected<Prepared, StartFailure> prepare(const config::Settings& settings) 
         });
     }
     UniqueFd socket = spawner->take_socket();
-    const int spawner_pid = spawner->pid();
+    const int keeper_pid = spawner->pid();
     return Prepared{
         .input =
             {
@@ -210,8 +210,8 @@ std::expected<Prepared, StartFailure> prepare(const config::Settings& settings) 
                 .state = *std::move(state),
                 .frame_listeners = std::move(listeners->fds),
                 .listeners_are_shared = listeners->are_shared,
-                .spawner_socket = std::move(socket),
-                .spawner_pid = spawner_pid,
+                .keeper_socket = std::move(socket),
+                .keeper_pid = keeper_pid,
             },
         .spawner = *std::move(spawner),
     };

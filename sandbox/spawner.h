@@ -34,7 +34,8 @@ private:
         bool python = false;
         bool ready = false;
         bool failed = false;
-        std::uint32_t deaths_count = 0;
+        std::int64_t started_us = 0;
+        std::uint32_t deaths_count = 0;  // soon after a start, in a row
         std::uint32_t in_flight_count = 0;
     };
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/wait.h>
 
+#include "engine/base/clock.h"
 #include "engine/base/ensure.h"
 #include "sandbox/spawner.h"
 #include "sandbox/syscalls.h"
@@ -15,7 +16,8 @@ using namespace hako::spawner;
 
 namespace {
 
-constexpr std::uint32_t kZygoteDeathsMax = 3;
+constexpr std::uint32_t kZygoteDeathsMax = 3;  // in a row, each soon after its start
+constexpr std::int64_t kZygoteGoodLifeUs = 1'000'000;
 constexpr int kHelperExitMs = 2000;
 
 /// Closes the socket, which ends the process; a deaf one is killed.
@@ -53,6 +55,7 @@ Result<void> Spawner::start_zygote(std::uint32_t index) {
     const std::string& path = zygote.python ? settings_.python_zygote : settings_.native_zygote;
     TRY_ASSIGN(zygote.process, ChildProcess::start(path, std::move(arguments)));
     zygote.ready = false;
+    zygote.started_us = now_us();
     zygote.in_flight_count = 0;
     watch(zygote.process.socket.get(), Source::kZygote, index);
     return {};
@@ -93,7 +96,9 @@ void Spawner::on_zygote_gone(std::uint32_t index) {
     if (exit_code_) {
         return;
     }
-    ++zygote.deaths_count;
+    // One that worked for a while was good: killed now and then, it is started for ever.
+    zygote.deaths_count =
+        now_us() - zygote.started_us < kZygoteGoodLifeUs ? zygote.deaths_count + 1 : 1;
     log_line("the %s zygote is gone (%u times)", name, zygote.deaths_count);
     const bool again = zygote.deaths_count <= kZygoteDeathsMax;
     if (again && start_zygote(index)) {

@@ -8,12 +8,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <getopt.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "engine/base/clock.h"
+#include "sandbox/keeper.h"
 #include "sandbox/namespace_helper.h"
 #include "sandbox/probe.h"
 #include "sandbox/spawner.h"
@@ -26,7 +29,9 @@ using namespace hako::sandbox;
 constexpr const char* kHelp =
     "hako-spawner: builds and ends sandboxes for the hako engine (started by it, as root)\n"
     "\n"
-    "  --engine-fd N              our end of the engine's SOCK_SEQPACKET pair (required)\n"
+    "  --keeper-fd N              be the keeper: start the spawner with all other options, again\n"
+    "                             whenever it dies, and pass the engine its sockets over N\n"
+    "  --engine-fd N              our end of the engine's SOCK_SEQPACKET pair (without a keeper)\n"
     "  --code-dir DIR             code packages, DIR/<64 hex characters> (required)\n"
     "  --cgroup NAME              our tree below each cgroup mount (default hako)\n"
     "  --pool KIND=N              blanks to keep ready; KIND native, executable or python (0)\n"
@@ -41,10 +46,12 @@ constexpr const char* kHelp =
     "  --help\n"
     "\n"
     "Exit codes: 0 the engine went away, 2 usage, 3 not root, 4 kernel feature missing,\n"
-    "5 cgroup tree in use, 6 system error, 7 native zygote does not start, 8 bad packet.\n";
+    "5 cgroup tree in use, 6 system error, 7 native zygote does not start, 8 bad packet.\n"
+    "The keeper's: 0 the engine went away, else that of the last spawner when it gives up.\n";
 
 enum Option : int {
     kEngineFd = 256,
+    kKeeperFd,
     kCodeDir,
     kCgroup,
     kPool,
@@ -63,6 +70,7 @@ enum Option : int {
 
 constexpr option kOptions[] = {
     {"engine-fd", required_argument, nullptr, kEngineFd},
+    {"keeper-fd", required_argument, nullptr, kKeeperFd},
     {"code-dir", required_argument, nullptr, kCodeDir},
     {"cgroup", required_argument, nullptr, kCgroup},
     {"pool", required_argument, nullptr, kPool},
@@ -87,6 +95,7 @@ struct Arguments {
     bool help = false;
     bool namespace_helper = false;
     int control_fd = -1;
+    int keeper_fd = -1;
 };
 
 template <typename T>
@@ -129,6 +138,8 @@ bool parse_option(Arguments& arguments, int which, const char* value) {
     switch (which) {
         case kEngineFd:
             return parse_number(value, 3, 1 << 20, settings.engine_fd);
+        case kKeeperFd:
+            return parse_number(value, 3, 1 << 20, arguments.keeper_fd);
         case kCodeDir:
             settings.code_dir = value;
             return true;
@@ -214,7 +225,24 @@ void raise_descriptor_limit() {
     }
 }
 
+/// Every option but --keeper-fd, which getopt has accepted in one of its two forms.
+int keep(const Arguments& arguments, char** argv) {
+    KeeperOptions options{
+        .control_fd = arguments.keeper_fd, .cgroup = arguments.settings.cgroup, .arguments = {}
+    };
+    for (char** argument = argv + 1; *argument != nullptr; ++argument) {
+        const std::string_view text(*argument);
+        if (text == "--keeper-fd") {
+            ++argument;  // its value
+        } else if (!text.starts_with("--keeper-fd=")) {
+            options.arguments.emplace_back(text);
+        }
+    }
+    return run_keeper(std::move(options));
+}
+
 int serve(Settings settings) {
+    (void)::prctl(PR_SET_NAME, "hako-spawner", 0, 0, 0);  // the keeper runs /proc/self/exe
     const KernelFeatures features = probe_kernel();
     if (!features.root) {
         return complain(kExitNotRoot, "must be started as root", "uid is not 0");
@@ -264,8 +292,14 @@ int main(int argc, char** argv) {
         std::puts(json.c_str());
         return find_missing(features) == nullptr ? kExitOk : kExitKernel;
     }
-    if (arguments->settings.engine_fd < 0 || arguments->settings.code_dir.empty()) {
-        return complain(kExitUsage, "missing option", "--engine-fd and --code-dir are required");
+    const bool has_socket = arguments->settings.engine_fd >= 0 || arguments->keeper_fd >= 0;
+    if (!has_socket || arguments->settings.code_dir.empty()) {
+        return complain(
+            kExitUsage, "missing option", "--code-dir and --keeper-fd or --engine-fd are required"
+        );
+    }
+    if (arguments->keeper_fd >= 0) {
+        return keep(*arguments, argv);
     }
     add_default_zygotes(arguments->settings);
     return serve(std::move(arguments->settings));

@@ -256,6 +256,7 @@ void Invoker::tell_start_failure(Run& run, StartFailure& failure) {
             run.failure = protocol_text(run.id());
             break;
         case Kind::kSandbox:
+        case Kind::kSpawnerLost:
             run.failure = sandbox_text(run.id(), failure.step, failure.sys_errno);
             run.is_service_fault = true;
             break;
@@ -385,7 +386,7 @@ void Invoker::take_answer(Run& run, const Channel::Answer& answer) {
 }
 
 void Invoker::take_exit(Run& run, const spawner::Gone& gone) {
-    if (gone.reason == spawner::kGoneSetupFailed) {
+    if (gone.reason == spawner::kGoneSetupFailed || gone.reason == spawner::kGoneSpawnerLost) {
         run.is_service_fault = true;
         run.outcome = Outcome::kKilled;
         run.failure = sandbox_text(run.id(), gone.step, gone.sys_errno);
@@ -399,7 +400,7 @@ void Invoker::take_exit(Run& run, const spawner::Gone& gone) {
 void Invoker::account(Run& run) {
     if (run.instance != nullptr) {
         Instance& instance = *run.instance;
-        if (instance.gone) {
+        if (instance.gone && instance.gone->reason != spawner::kGoneSpawnerLost) {
             // The cgroup is gone too; the spawner read its counters last.
             const std::uint64_t total_us = instance.gone->cpu_ns / 1'000;
             run.use.cpu_us = total_us - std::min(total_us, instance.cpu_seen_us);

@@ -34,6 +34,10 @@ StartFailure sandbox_failure(const char* step, int sys_errno) {
     return {.kind = StartFailure::Kind::kSandbox, .step = step, .sys_errno = sys_errno};
 }
 
+StartFailure spawner_lost(const char* step) {
+    return {.kind = StartFailure::Kind::kSpawnerLost, .step = step};
+}
+
 bool is_unused(const VersionRuntime& version) {
     return version.pool.instance_count() == 0 && version.pool.in_flight_count() == 0 &&
            version.ending_count == 0;
@@ -224,33 +228,13 @@ bool Manager::make_room() {
     return false;
 }
 
-void Manager::start_instance(VersionRuntime& version) {
-    auto made = make_instance(version);
-    if (!made) {
-        fail_start(version, nullptr, std::move(made).error());
-        return;
+std::expected<Instance*, StartFailure> Manager::make_instance(
+    VersionRuntime& version, std::int64_t give_up_us
+) {
+    if (const Result<void> up = link_.await_up(give_up_us); !up) {
+        return std::unexpected(sandbox_failure(up.error().what, 0));
     }
-    Instance& started = **made;
-    if (auto failure = initialise(started)) {
-        fail_start(version, &started, *std::move(failure));
-        return;
-    }
-    version.failed_starts_count = 0;
-    version.start_not_before_us = 0;
-    observe::log_line(
-        observe::Level::kDebug,
-        "instance",
-        "ready function={} sandbox={} acquire_us={} init_us={}",
-        version.function->name,
-        started.sandbox.sandbox_id,
-        started.acquired_us - started.started_us,
-        started.init_us
-    );
-    give(version, started, version.pool.instance_free(started.id, loop_.turn_now_us(), -1, true));
-    settle(version);
-}
-
-std::expected<Instance*, StartFailure> Manager::make_instance(VersionRuntime& version) {
+    // After the wait: the instances of a dead spawner have made room by then.
     if (!make_room()) {
         return std::unexpected(StartFailure{.kind = StartFailure::Kind::kLimit});
     }
@@ -269,6 +253,9 @@ std::expected<Instance*, StartFailure> Manager::make_instance(VersionRuntime& ve
     --acquiring_count_;
     if (!sandbox) {
         const Error& error = sandbox.error();
+        if (error.code == Errc::kClosed) {
+            return std::unexpected(spawner_lost(error.what));
+        }
         return std::unexpected(
             refusal.sys_errno != 0 ? sandbox_failure(refusal.step.data(), refusal.sys_errno)
                                    : sandbox_failure(error.what, error.sys_errno)
@@ -362,25 +349,27 @@ std::optional<StartFailure> Manager::initialise(Instance& instance) {
 std::optional<StartFailure> Manager::await_ready(Instance& instance, std::int64_t begun_us) {
     for (;;) {
         const Result<Channel::Answer> answer = instance.channel.take_answer();
-        if (answer && answer->kind == HAKO_RESPONSE_READY) {
+        const bool is_ready = answer && answer->kind == HAKO_RESPONSE_READY;
+        if (is_ready && !instance.gone) {
             return std::nullopt;
         }
-        if (answer) {
+        // Ready and dead since: an idle instance must be alive, for nobody tells of its end again.
+        if (answer && !is_ready) {
             return StartFailure{
                 .kind = StartFailure::Kind::kReported, .payload = std::string(answer->payload)
             };
         }
-        if (answer.error().code == Errc::kProtocol) {
+        if (!answer && answer.error().code == Errc::kProtocol) {
             return StartFailure{.kind = StartFailure::Kind::kGarbage};
         }
         if (instance.gone && instance.gone->reason == spawner::kGoneSetupFailed) {
             return sandbox_failure(instance.gone->step, instance.gone->sys_errno);
         }
+        if (instance.gone && instance.gone->reason == spawner::kGoneSpawnerLost) {
+            return spawner_lost(instance.gone->step);
+        }
         if (instance.gone) {
             return StartFailure{.kind = StartFailure::Kind::kExited, .gone = *instance.gone};
-        }
-        if (link_.is_lost()) {
-            return sandbox_failure("the spawner went away", 0);
         }
         const Result<void> waited = loop_.park_until(begun_us + options_.init_timeout_us);
         if (!waited && waited.error().code == Errc::kTimeout) {
@@ -521,10 +510,10 @@ void Manager::end_in_background(Instance& instance) {
 void Manager::end_instance(Instance& instance) {
     instance.owner = loop_.scheduler().self();
     if (!instance.gone) {
-        (void)link_.destroy(instance.sandbox.sandbox_id);  // a lost spawner has taken it along
+        (void)link_.destroy(instance.sandbox.sandbox_id);  // a dead spawner takes it along
     }
-    while (!instance.gone && !link_.is_lost()) {
-        (void)loop_.scheduler().park(true);  // Gone or the loss of the spawner wakes it
+    while (!instance.gone) {
+        (void)loop_.scheduler().park(true);  // Gone or the death of the spawner wakes it
     }
     drain_log(instance);
     instance.log.close();
@@ -535,7 +524,10 @@ void Manager::end_instance(Instance& instance) {
     while (instance.open_watches_count > 0) {
         (void)loop_.scheduler().park(true);  // the watches' own last completions wake it
     }
-    by_sandbox_.erase(instance.sandbox.sandbox_id);
+    const auto named = by_sandbox_.find(instance.sandbox.sandbox_id);
+    if (named != by_sandbox_.end() && named->second == &instance) {
+        by_sandbox_.erase(named);  // else the next spawner has given that id to another one
+    }
     VersionRuntime& version = *instance.version;
     const dispatch::InstanceId id = instance.id;
     instances_[id].reset();
@@ -564,15 +556,6 @@ void Manager::on_gone(const spawner::Gone& gone) {
     loop_.scheduler().unpark(dead.owner);
 }
 
-void Manager::on_spawner_lost() {
-    ending_ = true;
-    for (const auto& entry : instances_) {
-        if (entry != nullptr) {
-            loop_.scheduler().unpark(entry->owner);
-        }
-    }
-}
-
 std::size_t Manager::end_all(std::int64_t deadline_us) {
     ending_ = true;
     for (auto& [id, version] : versions_) {
@@ -581,7 +564,7 @@ std::size_t Manager::end_all(std::int64_t deadline_us) {
         }
     }
     end_waiter_ = loop_.scheduler().self();
-    while (live_count_ > 0 && !link_.is_lost()) {
+    while (live_count_ > 0) {
         if (const Result<void> waited = loop_.park_until(deadline_us); !waited) {
             break;
         }

@@ -25,14 +25,15 @@ class Manager;
 /// Why a start failed, for the invocation that is told of it.
 struct StartFailure {
     enum class Kind : std::uint8_t {
-        kReported,   ///< the runtime said so: `payload` is its error JSON
-        kExited,     ///< the runtime ended during init: `gone`
-        kTimedOut,   ///< init took longer than the limit
-        kGarbage,    ///< the worker broke the channel protocol
-        kSandbox,    ///< not the function's doing: the sandbox could not be made (`step`,
-                     ///< `sys_errno`)
-        kCancelled,  ///< the invocation was given up while it waited
-        kLimit,      ///< the engine has as many instances as it may
+        kReported,     ///< the runtime said so: `payload` is its error JSON
+        kExited,       ///< the runtime ended during init: `gone`
+        kTimedOut,     ///< init took longer than the limit
+        kGarbage,      ///< the worker broke the channel protocol
+        kSandbox,      ///< not the function's doing: the sandbox could not be made (`step`,
+                       ///< `sys_errno`)
+        kCancelled,    ///< the invocation was given up while it waited
+        kLimit,        ///< the engine has as many instances as it may
+        kSpawnerLost,  ///< the spawner died meanwhile; tried again with the next one
     };
     Kind kind = Kind::kSandbox;
     std::string payload;
@@ -119,9 +120,10 @@ public:
     void drain_log(Instance& instance);
     /// Lines of the engine itself for a version's log, where there is no instance to have them.
     void append_log(VersionRuntime& version, std::string_view lines);
-    /// The spawner reported the end of a sandbox / went away for good.
+    /// The spawner reported the end of a sandbox.
     void on_gone(const spawner::Gone& gone);
-    void on_spawner_lost();
+    /// The spawner died: every instance has ended with it. Starts wait for the next spawner.
+    void on_spawner_down();
 
     /// Ends every instance; parks until all are gone or the deadline. Returns how many are left.
     [[nodiscard]] std::size_t end_all(std::int64_t deadline_us);
@@ -137,7 +139,11 @@ private:
     [[nodiscard]] dispatch::PoolLimits limits_of(const registry::FunctionVersion& function) const;
     void begin_start(VersionRuntime& version);
     void start_instance(VersionRuntime& version);
-    [[nodiscard]] std::expected<Instance*, StartFailure> make_instance(VersionRuntime& version);
+    [[nodiscard]] bool try_start(VersionRuntime& version, std::int64_t give_up_us);
+    void begin_service(Instance& instance);
+    [[nodiscard]] std::expected<Instance*, StartFailure> make_instance(
+        VersionRuntime& version, std::int64_t give_up_us
+    );
     [[nodiscard]] std::optional<StartFailure> initialise(Instance& instance);
     [[nodiscard]] Result<void> attach(Instance& instance);
     [[nodiscard]] bool make_room();

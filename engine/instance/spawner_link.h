@@ -3,12 +3,15 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "engine/base/result.h"
 #include "engine/base/unique_fd.h"
 #include "engine/fiber/fiber.h"
 #include "engine/ring/loop.h"
+#include "engine/wire/keeper_protocol.h"
 #include "engine/wire/spawner_protocol.h"
 
 namespace hako::instance {
@@ -26,35 +29,47 @@ struct AcquireFailure {
     std::array<char, sizeof(spawner::Acquired::step)> step{};
 };
 
-/// The engine's end of its connection to the spawner. All calls are for fibers of the loop.
+/// The engine's connection to the spawner and, across the deaths of spawners, to their keeper: the
+/// one place that knows which spawner is alive. All calls are for fibers of the loop.
 class SpawnerLink {
 public:
+    /// All run on the reader fiber and must not park.
     struct Callbacks {
-        std::function<void(const spawner::Gone&)> on_gone;  ///< on the reader fiber; must not park
-        std::function<void()> on_lost;  ///< the spawner closed or broke the protocol; once
+        std::function<void(const spawner::Gone&)> on_gone;
+        /// The spawner has started: sandboxes can be had. The first one, or one after an `on_down`.
+        std::function<void(const spawner::Started&)> on_up;
+        /// The spawner died, and with it every sandbox it gave. Another one follows unless
+        /// `on_lost` does.
+        std::function<void()> on_down;
+        std::function<void()> on_lost;  ///< the keeper is gone or has given up; once
     };
 
-    SpawnerLink(ring::Loop& loop, UniqueFd socket, Callbacks callbacks);
+    /// `keeper` is the control socket of engine/wire/keeper_protocol.h.
+    SpawnerLink(ring::Loop& loop, UniqueFd keeper, Callbacks callbacks);
 
-    /// Starts the reader fiber. Call once.
+    /// Starts the reader fibers. Call once.
     [[nodiscard]] Result<void> start();
-    /// Parks until the spawner has reported its start. Errors: kTimeout, kClosed, kCancelled,
-    /// kProtocol.
-    [[nodiscard]] Result<spawner::Started> await_started(std::int64_t deadline_us);
+    /// Parks until there is a spawner that has started. Errors: kTimeout, kClosed (lost for good),
+    /// kCancelled.
+    [[nodiscard]] Result<void> await_up(std::int64_t deadline_us);
     /// Takes a sandbox. Parks. On kSystem `failure` says which step of the spawner failed. Errors:
-    /// kSystem, kTimeout, kClosed.
+    /// kSystem, kTimeout, kClosed (there is no spawner, or it died meanwhile: `await_up`).
     [[nodiscard]] Result<Sandbox> acquire(
         spawner::Acquire request, std::int64_t deadline_us, AcquireFailure& failure
     );
-    /// Asks for the end of a sandbox; its Gone follows. Parks only while the socket is full.
-    /// Errors: kClosed, kSystem.
+    /// Asks for the end of a sandbox of the present spawner; its Gone follows. Parks only while the
+    /// socket is full. Errors: kClosed, kSystem.
     [[nodiscard]] Result<void> destroy(std::uint64_t sandbox_id);
 
-    /// Tells the spawner that we are done: it ends every sandbox and itself.
+    /// Tells keeper and spawner that we are done: they end every sandbox and themselves.
     void close() noexcept;
 
-    [[nodiscard]] bool is_lost() const noexcept { return lost_; }
+    [[nodiscard]] bool is_up() const noexcept { return up_; }
+    [[nodiscard]] const spawner::Started& started() const noexcept { return started_; }
     [[nodiscard]] std::uint64_t features() const noexcept { return started_.features; }
+    [[nodiscard]] std::int32_t spawner_pid() const noexcept { return present_.pid; }
+    /// From 1; how many spawners there were.
+    [[nodiscard]] std::uint32_t spawner_number() const noexcept { return present_.number; }
 
 private:
     struct Pending {
@@ -63,24 +78,38 @@ private:
         std::array<UniqueFd, spawner::kAcquiredFdCount> fds;
         bool answered = false;
     };
+    struct Spawner {
+        std::shared_ptr<UniqueFd> socket;  // a fiber that still sends keeps it open
+        std::uint32_t number = 0;
+        std::int32_t pid = 0;
+    };
     struct Packet;
 
-    void read_loop();
+    void keeper_loop();
+    [[nodiscard]] Result<void> handle_keeper(Packet& packet);
+    void spawner_loop();
+    void read_spawner();
+    [[nodiscard]] Result<void> receive(int socket, Packet& packet);
     [[nodiscard]] Result<void> handle(Packet& packet);
     [[nodiscard]] Result<void> handle_acquired(Packet& packet);
-    void lose();
+    void drop();
+    void wake_waiters();
     template <typename T>
     [[nodiscard]] Result<void> send(const T& message);
 
     ring::Loop& loop_;
-    UniqueFd socket_;
+    UniqueFd keeper_;
     Callbacks callbacks_;
     std::unordered_map<std::uint64_t, Pending*> pending_;
     std::uint64_t next_ticket_ = 1;
+    Spawner present_;
+    Spawner next_;  // told by the keeper, not taken yet
     spawner::Started started_;
-    bool has_started_ = false;
-    bool lost_ = false;
-    fiber::FiberId started_waiter_;
+    std::uint32_t drops_count_ = 0;
+    bool up_ = false;    // the present spawner has reported its start
+    bool lost_ = false;  // there will be no other
+    fiber::FiberId reader_;
+    std::vector<fiber::FiberId> waiters_;
 };
 
 }  // namespace hako::instance

@@ -14,8 +14,7 @@
 namespace hako::startup {
 namespace {
 
-constexpr int kEngineFd = 3;  // in the spawner
-constexpr int kSocketBufferBytes = 1 << 20;
+constexpr int kKeeperFd = 3;  // in the keeper
 
 // posix_spawn's attributes and actions, released together.
 struct SpawnPlan {
@@ -41,25 +40,20 @@ Result<SpawnerProcess> SpawnerProcess::start(
 ) {
     std::array<int, 2> pair{};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-        return fail_errno("socketpair to the spawner");
+        return fail_errno("socketpair to the keeper");
     }
     SpawnerProcess process;
     process.socket_.reset(pair[0]);
-    // Out of the way of kEngineFd, so that the dup2 below always makes a descriptor without
+    // Out of the way of kKeeperFd, so that the dup2 below always makes a descriptor without
     // close-on-exec.
     const UniqueFd theirs(::fcntl(pair[1], F_DUPFD_CLOEXEC, 10));
     ::close(pair[1]);
     if (!theirs) {
-        return fail_errno("dup the spawner's socket");
-    }
-    for (const int fd : {process.socket_.get(), theirs.get()}) {
-        (void)::setsockopt(
-            fd, SOL_SOCKET, SO_SNDBUF, &kSocketBufferBytes, sizeof(kSocketBufferBytes)
-        );  // the default works too, with more waiting
+        return fail_errno("dup the keeper's socket");
     }
     arguments.insert(arguments.begin(), path);
-    arguments.emplace_back("--engine-fd");
-    arguments.emplace_back(std::to_string(kEngineFd));
+    arguments.emplace_back("--keeper-fd");
+    arguments.emplace_back(std::to_string(kKeeperFd));
     std::vector<char*> argv;
     argv.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) {
@@ -73,17 +67,17 @@ Result<SpawnerProcess> SpawnerProcess::start(
     posix_spawnattr_setsigmask(&plan.attributes, &none);
     posix_spawnattr_setpgroup(&plan.attributes, 0);
     posix_spawnattr_setflags(&plan.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    posix_spawn_file_actions_adddup2(&plan.actions, theirs.get(), kEngineFd);
-    posix_spawn_file_actions_addclosefrom_np(&plan.actions, kEngineFd + 1);
+    posix_spawn_file_actions_adddup2(&plan.actions, theirs.get(), kKeeperFd);
+    posix_spawn_file_actions_addclosefrom_np(&plan.actions, kKeeperFd + 1);
     const int error = ::posix_spawn(
         &process.pid_, path.c_str(), &plan.actions, &plan.attributes, argv.data(), environ
     );
     if (error != 0) {
-        return fail(sys_error(error, "start the spawner"));
+        return fail(sys_error(error, "start the spawner's keeper"));
     }
     process.pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, process.pid_, 0)));
     if (!process.pidfd_) {
-        return fail_errno("pidfd_open of the spawner");
+        return fail_errno("pidfd_open of the keeper");
     }
     return process;
 }

@@ -9,19 +9,21 @@
 
 namespace hako::startup {
 
-/// The privileged spawner as a child of the engine, started before anything else exists.
+/// The spawner's privileged keeper as a child of the engine, started before anything else exists.
+/// It starts the spawner, and a new one should that die (engine/wire/keeper_protocol.h).
 class SpawnerProcess {
 public:
-    /// Runs `path` with `arguments` (argv[1..]); "--engine-fd" and its number are added. Its own
+    /// Runs `path` with `arguments` (argv[1..]); "--keeper-fd" and its number are added. Its own
     /// process group: a terminal's Ctrl-C is for the engine to handle. Errors: kSystem.
     [[nodiscard]] static Result<SpawnerProcess> start(
         const std::string& path, std::vector<std::string> arguments
     );
 
-    /// The engine's end of the connection; once.
+    /// The engine's end of the keeper's control socket; once.
     [[nodiscard]] UniqueFd take_socket() noexcept { return std::move(socket_); }
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-    /// Waits until it has ended and reaps it. False: it has not within `timeout_ms`.
+    /// Waits until it has ended, with the spawner and all sandboxes, and reaps it. False: it has
+    /// not within `timeout_ms`.
     [[nodiscard]] bool join(int timeout_ms);
 
 private:

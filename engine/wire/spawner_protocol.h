@@ -113,6 +113,7 @@ enum GoneReason : std::uint32_t {
     kGoneExited = 0,       // the runtime process ended by itself: wait_status says how
     kGoneDestroyed = 1,    // we were asked to
     kGoneSetupFailed = 2,  // specialising it failed: step and sys_errno
+    kGoneSpawnerLost = 3,  // never sent: the engine's own, for the sandboxes of a dead spawner
 };
 
 struct Gone {

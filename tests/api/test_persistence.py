@@ -63,8 +63,9 @@ class Restart(unittest.TestCase):
             connection.send_invoke("slow", {"s": 50})
             leaks.eventually(lambda: engine.status()["InFlight"] == 1, "it runs")
             engine.note_processes()
-            spawners = leaks.children_of(engine.process.pid)
-            pidfds = [os.pidfd_open(pid) for pid in spawners]
+            keepers = leaks.children_of(engine.process.pid)
+            spawners = [pid for keeper in keepers for pid in leaks.children_of(keeper)]
+            pidfds = [os.pidfd_open(pid) for pid in keepers + spawners]
             signal.pidfd_send_signal(engine.pidfd, signal.SIGSTOP)
             for pidfd in pidfds:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -242,10 +242,12 @@ class Engine:
     def holdings(self) -> dict:
         """Counts that a failed invocation must leave as they were."""
         pid = self.process.pid
+        keepers = leaks.children_of(pid)
+        spawners = [child for keeper in keepers for child in leaks.children_of(keeper)]
         return {
             "processes": len(leaks.descendants_of(pid)),
             "descriptors": leaks.fds_count(pid),
-            "spawner descriptors": [leaks.fds_count(child) for child in leaks.children_of(pid)],
+            "spawner descriptors": [leaks.fds_count(child) for child in keepers + spawners],
             "cgroups": len(leaks.cgroups_named(self.name)),
             "mounts": len(leaks.mounts_below(self.scratch)),
         }
