@@ -23,7 +23,9 @@ void Loop::unwatch(Watch& watch) {
         return;
     }
     io_uring_sqe& sqe = impl_->uring->take_sqe();
-    io_uring_prep_poll_remove(&sqe, tagged(&watch, Tag::kWatch));
+    // Not poll_remove: that fails with EALREADY while an event of the poll is on its way, and the
+    // poll would stand for ever.
+    io_uring_prep_cancel64(&sqe, tagged(&watch, Tag::kWatch), 0);
     sqe.user_data = tagged(nullptr, Tag::kNone);
 }
 
