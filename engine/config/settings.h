@@ -34,6 +34,7 @@ struct Settings {
     std::uint32_t idle_timeout_s = 0;
     std::uint32_t init_timeout_s = 0;
     std::uint32_t drain_timeout_s = 0;
+    bool cpu_cap = false;  // a hard limit of CPU time besides the weight
     // Requests
     std::uint32_t payload_bytes_max = 0;
     std::uint32_t connections_max = 0;
