@@ -104,6 +104,8 @@ public:
     /// that has to wait and each release.
     void settle(VersionRuntime& version);
     [[nodiscard]] Instance& instance(dispatch::InstanceId id) noexcept;
+    /// Its doorbell may ring again: it has answered.
+    static void note_answer(Instance& instance) noexcept { instance.idle_rings_count = 0; }
     /// Hands a busy instance back; it goes to the next waiter or idles.
     void release(Instance& instance, std::int64_t busy_us);
     /// A busy instance that must not be used again: leaves the pool now, its sandbox is ended in
@@ -145,6 +147,11 @@ private:
     void end_in_background(Instance& instance);
     void end_instance(Instance& instance);
     void watch(Instance& instance, ring::Watch& watch, int fd, ring::Watch::Callback on_events);
+    void stop_watching(ring::Watch& watch);
+    void on_doorbell(Instance& instance);
+    void on_log_readable(Instance& instance);
+    void pause_log(Instance& instance);
+    void resume_log(Instance& instance);
     void forget_if_done(VersionRuntime& version);
     Instance& add_instance(VersionRuntime& version);
 
