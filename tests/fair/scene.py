@@ -79,13 +79,6 @@ def processes_count() -> int:
     return sum(name.isdigit() for name in os.listdir("/proc"))
 
 
-def available_mib() -> int:
-    text = leaks.read_text("/proc/meminfo")
-    return next(
-        int(line.split()[1]) >> 10 for line in text.splitlines() if line.startswith("MemAvailable")
-    )
-
-
 class Watcher:
     """Calls a function once a millisecond, ahead of everything on this machine: what it measures is
     the engine and the function, not how long it waits itself."""

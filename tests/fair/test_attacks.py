@@ -46,7 +46,8 @@ ATTACKS = (
     Attack("mmap", 256, {DONE, TIME}, "memory limit, max_map_count"),
     Attack("never", 256, {TIME}, "timeout"),
     Attack("doorbell", 256, {LIAR}, "bound on rings without an answer"),
-    Attack("idlebell", 256, {DONE}, "bound on rings without an answer"),
+    # The second: what rings is still there when the next invocation comes.
+    Attack("idlebell", 256, {DONE, LIAR}, "bound on rings without an answer"),
 )
 
 
@@ -91,7 +92,7 @@ class Attacks(unittest.TestCase):
         engine, watcher = self.engine, self.watcher
         watcher.measure(0.05)
         before = watcher.measure(SECONDS)
-        rss_kib, free_mib = scene.engine_rss_kib(engine), scene.available_mib()
+        rss_kib = scene.engine_rss_kib(engine)
         assault = Assault(engine, attack, function)
         assault.start()
         cpu_ms, begun = scene.engine_cpu_ms(engine), time.monotonic()
@@ -101,7 +102,6 @@ class Attacks(unittest.TestCase):
         seen = {
             "before": before, "during": during, "ping": ping, "cpu_part": cpu_part,
             "processes": scene.processes_count() - self.processes,
-            "taken_mib": free_mib - scene.available_mib(),
             "rss_kib": scene.engine_rss_kib(engine) - rss_kib,
         }
         assault.stop.set()
@@ -139,7 +139,8 @@ def attack_test(attack: Attack):
             self.assertLessEqual(set(seen["endings"]), attack.endings)
             self.assertLess(seen["rss_kib"], scene.ENGINE_RSS_KIB_MAX)
             self.assertLess(seen["processes"], 1200)
-            self.assertLess(seen["cpu_part"], 0.75, "the engine works for the attacker")
+            # Doorbell, drip and log took 0.4 to 0.9 of a core before they were bounded.
+            self.assertLess(seen["cpu_part"], 0.3, "the engine works for the attacker")
             faults.append(self.check_neighbour(seen, attack.tail_us))
             if not faults[-1]:
                 break
