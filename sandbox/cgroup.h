@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,8 +27,10 @@ enum class ControlFile : std::uint8_t {
     kCpuUsage,
     kMemoryPeak,
     kOomKills,
+    kCpuQuota,
+    kCpuPeriod,
 };
-inline constexpr std::size_t kControlFileCount = 8;
+inline constexpr std::size_t kControlFileCount = 10;
 
 struct CgroupUsage {
     std::uint64_t cpu_ns = 0;
@@ -67,7 +70,8 @@ public:
     [[nodiscard]] std::span<const UniqueFd> join_fds() const noexcept { return join_fds_; }
     /// The sandbox has joined; the descriptors are not needed any more.
     void drop_join_fds() noexcept { join_fds_.clear(); }
-    /// Memory without swap, and CPU weight in proportion to it. Errors: kSystem.
+    /// Memory without swap; CPU weight, and quota if the tree caps, in proportion to it. Errors:
+    /// kSystem.
     [[nodiscard]] Result<void> set_limits(std::uint32_t memory_mib) noexcept;
     /// Opens a control file; empty if this kernel has none.
     [[nodiscard]] UniqueFd open_file(ControlFile file, int flags) const noexcept;
@@ -82,12 +86,14 @@ public:
 
 private:
     friend class CgroupTree;
+    [[nodiscard]] Result<void> set_cpu_limits(std::uint32_t memory_mib) noexcept;
     const CgroupTree* tree_ = nullptr;
     std::string name_;
     std::vector<UniqueFd> join_fds_;
     UniqueFd memory_limit_;
     UniqueFd swap_limit_;
     UniqueFd cpu_weight_;
+    UniqueFd cpu_quota_;
 };
 
 class CgroupTree {
@@ -99,6 +105,14 @@ public:
     /// kFeature* bits of the wire protocol.
     [[nodiscard]] std::uint64_t features() const noexcept { return features_; }
     [[nodiscard]] int version() const noexcept { return version_; }
+    /// Leaves made from now on get a CPU quota besides their weight: memory / 1769 MB of a core.
+    /// False: this kernel has no CPU bandwidth control.
+    [[nodiscard]] bool enable_cpu_cap() noexcept;
+    [[nodiscard]] bool caps_cpu() const noexcept { return caps_cpu_; }
+    /// Moves processes into a cgroup beside the tree with ten times its CPU weight, so that they
+    /// run at once however many sandboxes are busy. `remove_tree` moves them back. Errors:
+    /// kUnsupported (no CPU controller), kSystem.
+    [[nodiscard]] Result<void> prefer(std::initializer_list<int> pids);
     /// Kills and removes what a crashed run left. Returns how many sandboxes that were.
     [[nodiscard]] Result<std::uint32_t> remove_leftovers(std::int64_t deadline_us);
     /// The tree must not move while its leaves live.
@@ -115,7 +129,11 @@ public:
 
 private:
     [[nodiscard]] Result<void> probe_features();
+    void give_back_preferred() noexcept;
     int version_ = 0;
+    bool caps_cpu_ = false;
+    std::string name_;            // of the tree, below each mount
+    std::string preferred_from_;  // directory of the cgroup they came from
     std::uint64_t features_ = 0;
     std::vector<Hierarchy> hierarchies_;
 };

@@ -27,6 +27,8 @@ constexpr std::array<ControlFileSpec, kControlFileCount> kFiles = {{
     {Controller::kCpuacct, "cpuacct.usage", "cpu.stat"},
     {Controller::kMemory, "memory.max_usage_in_bytes", "memory.peak"},
     {Controller::kMemory, "memory.oom_control", "memory.events"},
+    {Controller::kCpu, "cpu.cfs_quota_us", "cpu.max"},
+    {Controller::kCpu, "cpu.cfs_period_us", "cpu.max"},
 }};
 
 // An empty cgroup that stays frozen keeps the v1 freezer's static key on: freezing any other one
@@ -191,6 +193,7 @@ Result<CgroupTree> CgroupTree::open(const std::string& name) {
     }
     CgroupTree tree;
     tree.version_ = mounts.version;
+    tree.name_ = name;
     for (const CgroupMounts::Mount& mount : mounts.mounts) {
         TRY_ASSIGN(Hierarchy hierarchy, open_hierarchy(mount, name, mounts.version));
         tree.hierarchies_.push_back(std::move(hierarchy));
@@ -261,6 +264,7 @@ Result<std::uint32_t> CgroupTree::remove_leftovers(std::int64_t deadline_us) {
 }
 
 void CgroupTree::remove_tree() noexcept {
+    give_back_preferred();
     // What is not empty stays for the next start to clean.
     for (const Hierarchy& hierarchy : hierarchies_) {
         (void)::unlinkat(hierarchy.tree_dir.get(), kAnchor, AT_REMOVEDIR);

@@ -42,6 +42,8 @@ constexpr const char* kHelp =
     "  --seccomp-bpf FILE         filter for functions instead of the built-in one\n"
     "  --uid-base N               first host uid and gid of sandboxes (default 1879048192)\n"
     "  --slots N                  sandboxes at most, 1..65536 (default 4096)\n"
+    "  --cpu-cap                  limit CPU time to memory / 1769 MB of a core\n"
+    "  --prefer-engine            CPU weight above all sandboxes for parent and self\n"
     "  --probe [--json]           print kernel features and exit\n"
     "  --help\n"
     "\n"
@@ -61,6 +63,8 @@ enum Option : int {
     kSeccompBpf,
     kUidBase,
     kSlots,
+    kCpuCap,
+    kPreferEngine,
     kProbe,
     kJson,
     kHelpOption,
@@ -80,6 +84,8 @@ constexpr option kOptions[] = {
     {"seccomp-bpf", required_argument, nullptr, kSeccompBpf},
     {"uid-base", required_argument, nullptr, kUidBase},
     {"slots", required_argument, nullptr, kSlots},
+    {"cpu-cap", no_argument, nullptr, kCpuCap},
+    {"prefer-engine", no_argument, nullptr, kPreferEngine},
     {"probe", no_argument, nullptr, kProbe},
     {"json", no_argument, nullptr, kJson},
     {"help", no_argument, nullptr, kHelpOption},
@@ -161,6 +167,10 @@ bool parse_option(Arguments& arguments, int which, const char* value) {
             return parse_number(value, 100'000U, 0xfff00000U - 2 * kSlotsMax, settings.uid_base);
         case kSlots:
             return parse_number(value, 1U, kSlotsMax, settings.slots_max);
+        case kCpuCap:
+            return settings.cpu_cap = true;
+        case kPreferEngine:
+            return settings.prefer_engine = true;
         case kProbe:
             return arguments.probe = true;
         case kJson:
@@ -266,6 +276,14 @@ int serve(Settings settings) {
     const auto leftovers = tree->remove_leftovers(now_us() + 10'000'000);
     if (!leftovers) {
         return complain(kExitSystem, leftovers.error().what, settings.cgroup.c_str());
+    }
+    if (settings.cpu_cap && !tree->enable_cpu_cap()) {
+        return complain(kExitKernel, "the kernel lacks", "CPU bandwidth control (--cpu-cap)");
+    }
+    if (settings.prefer_engine) {
+        if (auto preferred = tree->prefer({::getppid(), ::getpid()}); !preferred) {
+            log_line("no CPU weight of its own for the engine: %s", preferred.error().what);
+        }
     }
     Spawner spawner(std::move(settings), std::move(*tree), *leftovers);
     return spawner.run();

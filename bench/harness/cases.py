@@ -8,6 +8,7 @@ import pathlib
 import time
 
 from harness import engine as engine_module
+from harness.density import density
 from harness.engine import Engine
 from harness.results import Results
 from harness.tools import PYTHON, Tree
@@ -307,5 +308,6 @@ CASES = {
     "warm_python_one_core": warm_python_one_core,
     "blank_sandboxes": blank_sandboxes,
     "idle": idle,
+    "density": density,
     "micro": micro,
 }

@@ -40,9 +40,10 @@ def package(path):
 class Engine:
     """One hakod; a context manager. `cpu` pins it and everything it starts to one processor."""
 
-    def __init__(self, hakod, cpu=None):
+    def __init__(self, hakod, cpu=None, arguments=()):
         self._hakod = hakod
         self._cpu = cpu
+        self._arguments = [str(argument) for argument in arguments]
         self._process = None
         self._correlation = 0
         self.directory = None
@@ -88,6 +89,7 @@ class Engine:
                         str(self.socket_path),
                         "--sandbox-uid-base",
                         str(UID_BASE + os.getpid() % 1000 * 10**6),
+                        *self._arguments,
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -142,6 +142,11 @@ constexpr std::array kKeys = {
         .min = 0,
         .max = 900,
         .help = "On SIGTERM, time that running invocations get to finish."},
+    Key{.name = "cpu_cap",
+        .field = &S::cpu_cap,
+        .fallback = "false",
+        .help = "Also limits the CPU time of an instance to its memory size / 1769 MB of a core, "
+                "as Lambda does; else it may use what others leave."},
     Key{.section = "Requests",
         .name = "payload_bytes_max",
         .field = &S::payload_bytes_max,
@@ -311,6 +316,14 @@ std::optional<std::string> assign_number(const Key& key, std::string_view text, 
     return std::nullopt;
 }
 
+std::optional<std::string> assign_boolean(const Key& key, std::string_view text, bool& into) {
+    if (text != "true" && text != "false") {
+        return refusal(key, text);
+    }
+    into = text == "true";
+    return std::nullopt;
+}
+
 std::string number_text(double number) {
     return fmt::format("{}", number);
 }
@@ -337,6 +350,7 @@ std::string_view type_of(const Key& key) {
         Overload{
             [](std::string Settings::*) -> std::string_view { return "string"; },
             [](double Settings::*) -> std::string_view { return "number"; },
+            [](bool Settings::*) -> std::string_view { return "boolean"; },
             [&key](auto) -> std::string_view { return key.is_octal ? "octal number" : "integer"; },
         },
         key.field
@@ -349,6 +363,9 @@ std::string range_of(const Key& key) {
     }
     if (std::holds_alternative<std::string Settings::*>(key.field)) {
         return {};
+    }
+    if (std::holds_alternative<bool Settings::*>(key.field)) {
+        return "true or false";
     }
     if (key.is_octal) {
         return fmt::format(
@@ -380,6 +397,7 @@ std::optional<std::string> assign(const Key& key, std::string_view text, Setting
                 return assign_integer(key, text, settings.*field);
             },
             [&](double Settings::* field) { return assign_number(key, text, settings.*field); },
+            [&](bool Settings::* field) { return assign_boolean(key, text, settings.*field); },
             [&](std::optional<std::uint32_t> Settings::* field) -> std::optional<std::string> {
                 if (text == "none") {
                     settings.*field = std::nullopt;
@@ -402,6 +420,7 @@ std::string text_of(const Key& key, const Settings& settings) {
         Overload{
             [&](std::string Settings::* field) { return settings.*field; },
             [&](double Settings::* field) { return number_text(settings.*field); },
+            [&](bool Settings::* field) { return std::string(settings.*field ? "true" : "false"); },
             [&](std::optional<std::uint32_t> Settings::* field) {
                 const auto& value = settings.*field;
                 return value ? std::to_string(*value) : std::string("none");

@@ -13,6 +13,7 @@
 namespace hako::config {
 
 using Field = std::variant<
+    bool Settings::*,
     std::string Settings::*,
     std::uint32_t Settings::*,
     std::uint64_t Settings::*,
@@ -38,7 +39,7 @@ struct Key {
 
 /// `--billing-increment-ms`.
 [[nodiscard]] std::string flag_of(const Key& key);
-/// `string`, `integer`, `number`, `octal`.
+/// `string`, `boolean`, `integer`, `number`, `octal`.
 [[nodiscard]] std::string_view type_of(const Key& key);
 /// `1..1000`, `error|warn|info|debug`, or empty if anything goes.
 [[nodiscard]] std::string range_of(const Key& key);

@@ -46,8 +46,11 @@ std::optional<std::string> toml_text(const Key& key, const toml::node& node) {
             std::holds_alternative<std::optional<std::uint32_t> Settings::*>(key.field);
         return type == "string" || is_none ? std::optional(text->get()) : std::nullopt;
     }
+    if (const auto* truth = node.as_boolean(); truth != nullptr && type == "boolean") {
+        return truth->get() ? "true" : "false";
+    }
     if (const auto* number = node.as_integer()) {
-        if (type == "string") {
+        if (type == "string" || type == "boolean") {
             return std::nullopt;
         }
         return key.is_octal && number->get() >= 0 ? fmt::format("{:o}", number->get())

@@ -35,6 +35,7 @@ struct Settings {
     std::uint32_t init_timeout_s = 0;
     std::optional<std::uint32_t> freeze_grace_ms;  // none: idle instances are not frozen
     std::uint32_t drain_timeout_s = 0;
+    bool cpu_cap = false;  // a hard limit of CPU time besides the weight
     // Requests
     std::uint32_t payload_bytes_max = 0;
     std::uint32_t connections_max = 0;

@@ -44,6 +44,13 @@ struct Instance {
     bool frozen = false;
     std::int64_t init_us = 0;  ///< told in the REPORT of the first invocation
     std::uint64_t invocation_count = 0;
+    /// Times the doorbell woke us without an answer since the last one; over a bound the instance
+    /// is a nuisance and ends.
+    std::uint32_t idle_rings_count = 0;
+    bool rings_too_much = false;
+    ring::Timer log_timer;              ///< ends a pause in reading its pipe
+    std::int64_t log_window_us = 0;     ///< since when `log_wakes_count` counts
+    std::uint32_t log_wakes_count = 0;  ///< times its pipe woke us
     bool has_logged = false;  ///< has written to its pipe at least once: drain before each END line
     std::uint8_t open_watches_count = 0;
 };

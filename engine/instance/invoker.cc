@@ -330,11 +330,12 @@ void Invoker::await_answer(Run& run) {
     for (;;) {
         const Result<Channel::Answer> answer = instance.channel.take_answer();
         if (answer) {
+            Manager::note_answer(instance);
             run.answered_us = now_us();
             take_answer(run, *answer);
             return;
         }
-        if (answer.error().code == Errc::kProtocol) {
+        if (answer.error().code == Errc::kProtocol || instance.rings_too_much) {
             run.outcome = Outcome::kProtocolError;
             run.failure = protocol_text(run.id());
             break;

@@ -279,7 +279,7 @@ Result<void> Manager::attach(Instance& instance) {
         sandbox.fds[AcquiredFd::kFdDoorbell].get(),
         [](ring::Watch& rung, std::uint32_t) {
             auto& owner = *static_cast<Instance*>(rung.owner);
-            owner.version->manager.loop_.scheduler().unpark(owner.owner);
+            owner.version->manager.on_doorbell(owner);
         }
     );
     watch(
@@ -288,10 +288,14 @@ Result<void> Manager::attach(Instance& instance) {
         sandbox.fds[AcquiredFd::kFdLogPipe].get(),
         [](ring::Watch& readable, std::uint32_t) {
             auto& owner = *static_cast<Instance*>(readable.owner);
-            owner.has_logged = true;
-            owner.version->manager.drain_log(owner);
+            owner.version->manager.on_log_readable(owner);
         }
     );
+    instance.log_timer.owner = &instance;
+    instance.log_timer.on_due = [](ring::Timer& timer) {
+        auto& owner = *static_cast<Instance*>(timer.owner);
+        owner.version->manager.resume_log(owner);
+    };
     instance.meter = meter::CgroupMeter({
         .cpu_fd = sandbox.fds[AcquiredFd::kFdCpuUsage].get(),
         .memory_fd = sandbox.fds[AcquiredFd::kFdMemoryPeak].get(),
@@ -351,6 +355,7 @@ std::optional<StartFailure> Manager::await_ready(Instance& instance, std::int64_
         const Result<Channel::Answer> answer = instance.channel.take_answer();
         const bool is_ready = answer && answer->kind == HAKO_RESPONSE_READY;
         if (is_ready && !instance.gone) {
+            note_answer(instance);
             return std::nullopt;
         }
         // Ready and dead since: an idle instance must be alive, for nobody tells of its end again.
@@ -359,7 +364,8 @@ std::optional<StartFailure> Manager::await_ready(Instance& instance, std::int64_
                 .kind = StartFailure::Kind::kReported, .payload = std::string(answer->payload)
             };
         }
-        if (!answer && answer.error().code == Errc::kProtocol) {
+        const bool is_garbage = !answer && answer.error().code == Errc::kProtocol;
+        if (is_garbage || instance.rings_too_much) {
             return StartFailure{.kind = StartFailure::Kind::kGarbage};
         }
         if (instance.gone && instance.gone->reason == spawner::kGoneSetupFailed) {
@@ -434,8 +440,8 @@ void Manager::give(VersionRuntime& version, Instance& instance, dispatch::Waiter
 void Manager::release(Instance& instance, std::int64_t busy_us) {
     ENSURE(instance.state == Instance::State::kBusy, "only a busy instance is released");
     VersionRuntime& version = *instance.version;
-    if (instance.gone) {
-        discard(instance);  // it answered and died at once
+    if (instance.gone || instance.rings_too_much) {
+        discard(instance);  // it answered and died at once, or must
         return;
     }
     give(
@@ -475,13 +481,8 @@ void Manager::drain_log(Instance& instance) {
             return;  // a full pipe gives a full buffer
         }
     }
-    // The poll is edge-triggered: nobody would tell us of what is left.
-    loop_.defer([this, id = instance.id, sandbox_id = instance.sandbox.sandbox_id] {
-        if (id < instances_.size() && instances_[id] != nullptr &&
-            instances_[id]->sandbox.sandbox_id == sandbox_id) {
-            drain_log(*instances_[id]);
-        }
-    });
+    // It writes as fast as we read. A new watch tells of what is left.
+    pause_log(instance);
 }
 
 void Manager::append_log(VersionRuntime& version, std::string_view lines) {
@@ -517,10 +518,9 @@ void Manager::end_instance(Instance& instance) {
     }
     drain_log(instance);
     instance.log.close();
-    if (instance.open_watches_count > 0) {
-        loop_.unwatch(instance.doorbell_watch);
-        loop_.unwatch(instance.log_watch);
-    }
+    loop_.disarm(instance.log_timer);
+    stop_watching(instance.doorbell_watch);
+    stop_watching(instance.log_watch);
     while (instance.open_watches_count > 0) {
         (void)loop_.scheduler().park(true);  // the watches' own last completions wake it
     }

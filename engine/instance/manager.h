@@ -111,6 +111,8 @@ public:
     /// Lets a frozen instance run again, before it is given anything to do: 7 us if it is frozen.
     void thaw(Instance& instance);
     [[nodiscard]] std::size_t frozen_count() const noexcept { return frozen_count_; }
+    /// Its doorbell may ring again: it has answered.
+    static void note_answer(Instance& instance) noexcept { instance.idle_rings_count = 0; }
     /// Hands a busy instance back; it goes to the next waiter or idles.
     void release(Instance& instance, std::int64_t busy_us);
     /// A busy instance that must not be used again: leaves the pool now, its sandbox is ended in
@@ -158,6 +160,11 @@ private:
     void end_in_background(Instance& instance);
     void end_instance(Instance& instance);
     void watch(Instance& instance, ring::Watch& watch, int fd, ring::Watch::Callback on_events);
+    void stop_watching(ring::Watch& watch);
+    void on_doorbell(Instance& instance);
+    void on_log_readable(Instance& instance);
+    void pause_log(Instance& instance);
+    void resume_log(Instance& instance);
     void forget_if_done(VersionRuntime& version);
     Instance& add_instance(VersionRuntime& version);
 
