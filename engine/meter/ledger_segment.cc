@@ -134,6 +134,13 @@ Result<SegmentHeader> read_segment_header(int fd, std::uint64_t number) {
     if (header.version != kSegmentVersion || header.record_bytes != sizeof(LedgerRecord)) {
         return fail(Errc::kInvalid, "ledger segment is of another version");
     }
+    // A good checksum says nothing of who wrote it: sizes and sequence numbers must not wrap.
+    constexpr std::uint64_t kRecordsMax =
+        (kSegmentBytesMax - kSegmentHeaderBytes) / sizeof(LedgerRecord);
+    if (header.records_count_max == 0 || header.records_count_max > kRecordsMax ||
+        header.first_sequence == 0 || header.first_sequence > UINT64_MAX / 2) {
+        return fail(Errc::kInvalid, "ledger segment header is out of bounds");
+    }
     struct stat status = {};
     if (::fstat(fd, &status) < 0) {
         return fail_errno("stat ledger segment");

@@ -144,8 +144,7 @@ bool is_role_arn(std::string_view text) {
         return false;
     }
     text.remove_prefix(12);
-    return take(text, ":role") && !text.empty() && text != "/" &&
-           std::ranges::all_of(text, [](char c) {
+    return take(text, ":role") && !text.empty() && std::ranges::all_of(text, [](char c) {
                return is_letter(c) || is_digit(c) ||
                       std::string_view("_+=,.@-/").find(c) != std::string_view::npos;
            });

@@ -97,6 +97,11 @@ constexpr std::array kNewSyscalls = {
 };
 #undef HAKO_NAMED
 
+// Far above every system call there is: the generator walks all numbers up to it.
+constexpr std::uint64_t kNumberMax = 4096;
+// As many as a conditional jump can step over: three to five instructions each.
+constexpr std::size_t kConditionsMax = 48;
+
 template <typename Table>
 std::optional<std::uint64_t> look_up(const Table& table, std::string_view name) {
     for (const NamedValue& entry : table) {
@@ -219,7 +224,7 @@ std::expected<void, std::string> parse_line(Policy& policy, std::string_view lin
     if (verb == "default" || verb == "above") {
         if (verb == "above") {
             const auto number = parse_value(words.next());
-            if (!number) {
+            if (!number || *number > kNumberMax) {
                 return Fault("bad number");
             }
             policy.above_number = static_cast<std::uint32_t>(*number);
@@ -248,6 +253,9 @@ std::expected<void, std::string> parse_line(Policy& policy, std::string_view lin
         auto condition = parse_condition(words);
         if (!condition) {
             return Fault(condition.error());
+        }
+        if (rule.conditions.size() == kConditionsMax) {
+            return Fault("too many conditions");
         }
         rule.conditions.push_back(*condition);
     }

@@ -9,6 +9,7 @@ namespace hako::cli {
 enum class Exit : int {
     kOk = 0,
     kFunctionError = 1,
+    kCannotRun = 1,  ///< of `doctor` alone
     kUsage = 2,         ///< bad arguments, or a local file that cannot be used
     kUnreachable = 3,   ///< no engine there, it went away, or it did not answer in time
     kApiError = 4,      ///< the engine answered 4xx

@@ -21,14 +21,15 @@ constexpr AddCommands kCommandGroups[] = {
     add_query_commands,
     add_invoke_command,
     add_engine_commands,
+    add_doctor_command,
     add_bill_command,
     add_logs_command,
     add_help_commands,
 };
 
 constexpr const char* kFooter =
-    "Exit codes: 0 fine, 1 function error, 2 usage, 3 no engine, 4 API error (4xx),\n"
-    "            5 service error (5xx), 6 throttled (429)";
+    "Exit codes: 0 fine, 1 function error (doctor: hako cannot run), 2 usage, 3 no engine,\n"
+    "            4 API error (4xx), 5 service error (5xx), 6 throttled (429)";
 
 void add_global_options(CLI::App& app, Context& context) {
     app.add_option(

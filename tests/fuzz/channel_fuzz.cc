@@ -1,0 +1,137 @@
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/base/ensure.h"
+#include "engine/base/unique_fd.h"
+#include "engine/instance/channel.h"
+#include "tests/fuzz/fuzz.h"
+
+// The engine's side of the shared-memory channel against a worker that writes what it likes, when
+// it likes. The input is a script: each step is an operation of the engine or a store of the worker
+// into the header page, also into the words that are the engine's.
+
+namespace {
+
+using namespace hako;
+using instance::Channel;
+
+enum Step : std::uint8_t {
+    kPostInit,
+    kPostInvoke,
+    kPostShutdown,
+    kStore,       // anywhere in the header page
+    kAnswerWell,  // the right number, then whatever kind and length
+    kTakeAnswer,
+    kReleaseLarge,
+    kStepCount,
+};
+
+/// One memfd for all inputs: making 12 MB of one each time would be all that is measured.
+struct World {
+    World() {
+        memfd.reset(::memfd_create("channel-fuzz", MFD_CLOEXEC));
+        ENSURE(memfd && ::ftruncate(memfd.get(), HAKO_CHANNEL_BYTES) == 0, "a memfd can be made");
+        auto mapped = Mapping::make_shared(memfd.get(), HAKO_CHANNEL_BYTES);
+        ENSURE(mapped.has_value(), "a memfd can be mapped");
+        mapping = std::move(*mapped);
+    }
+    [[nodiscard]] hako_channel& words() const {
+        return *reinterpret_cast<hako_channel*>(mapping.data());
+    }
+    UniqueFd memfd;
+    Mapping mapping;
+};
+
+void store(World& world, fuzz::Input& input) {
+    const std::size_t offset = input.take<std::uint16_t>() % (HAKO_CHANNEL_HEADER_BYTES - 8);
+    const auto value = input.take<std::uint64_t>();
+    std::memcpy(world.mapping.data() + offset, &value, sizeof(value));
+}
+
+void answer(World& world, fuzz::Input& input, std::uint32_t posted_count) {
+    hako_channel& words = world.words();
+    words.response_kind = input.take<std::uint8_t>();
+    words.response_bytes = input.take<std::uint32_t>();
+    words.response_bytes_wanted = input.take<std::uint64_t>();
+    words.response_seq = posted_count;
+}
+
+void take(World& world, const Channel& channel) {
+    const Result<Channel::Answer> answer = channel.take_answer();
+    if (!answer) {
+        ENSURE(
+            answer.error().code == Errc::kNotFound || answer.error().code == Errc::kProtocol,
+            "an answer is there, not there, or garbage"
+        );
+        return;
+    }
+    const auto kind = static_cast<std::uint32_t>(answer->kind);
+    ENSURE(kind >= HAKO_RESPONSE_READY && kind <= HAKO_RESPONSE_TOO_LARGE, "the kind is known");
+    ENSURE(answer->payload.size() <= HAKO_RESPONSE_BYTES_MAX, "the payload is bounded");
+    // The worker may change its mind at any time: what was taken stays what it is.
+    world.words().response_bytes = UINT32_MAX;
+    world.words().response_kind = UINT32_MAX;
+    fuzz::touch(answer->payload.substr(0, 64));
+    fuzz::touch(answer->payload.substr(answer->payload.size() - answer->payload.size() % 64));
+}
+
+/// Returns 1 if the channel published something.
+std::uint32_t post(Channel& channel, Step step, fuzz::Input& input) {
+    if (step == kPostShutdown) {
+        channel.post_shutdown();
+        return 1;
+    }
+    if (step == kPostInit) {
+        return channel.post_init(input.take_text()) ? 1 : 0;
+    }
+    // Sizes beyond what the input has: the fields' own limits are what is tried.
+    const std::string_view text = input.take_text();
+    const std::string id(input.take<std::uint8_t>(), 'r');
+    const std::string arn(input.take<std::uint16_t>() % 1024, 'a');
+    const auto posted = channel.post_invoke({
+        .event = text,
+        .client_context = text,
+        .request_id = id,
+        .function_arn = arn,
+        .trace_id = text,
+    });
+    ENSURE(posted || posted.error().code == Errc::kLimit, "a post fails for its length alone");
+    return posted ? 1 : 0;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t bytes) {
+    static World world;
+    std::memset(world.mapping.data(), 0, HAKO_CHANNEL_HEADER_BYTES);
+    fuzz::Input input(data, bytes);
+    world.words().magic = input.take<std::uint8_t>() == 0xff ? 0 : HAKO_CHANNEL_MAGIC;
+    world.words().version = HAKO_CHANNEL_VERSION;
+    Result<Channel> channel = Channel::map(world.memfd.get());
+    if (!channel) {
+        ENSURE(world.words().magic == 0, "a channel of this version is taken");
+        return 0;
+    }
+    std::uint32_t posted_count = 0;
+    while (!input.empty()) {
+        const auto step = static_cast<Step>(input.take<std::uint8_t>() % kStepCount);
+        switch (step) {
+            case kStore:
+                store(world, input);
+                break;
+            case kAnswerWell:
+                answer(world, input, posted_count);
+                break;
+            case kTakeAnswer:
+                take(world, *channel);
+                break;
+            case kReleaseLarge:
+                channel->release_large();
+                break;
+            default:
+                posted_count += post(*channel, step, input);
+        }
+        (void)channel->worker_may_sleep();  // reads what the worker wrote; any answer is right
+    }
+    return 0;
+}

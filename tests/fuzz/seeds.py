@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+"""Writes the first inputs of each fuzz target to tests/fuzz/corpus/TARGET/seed-*.
+
+Inputs that found something stand beside them under names of their own; this leaves those alone.
+"""
+import io
+import os
+import struct
+import sys
+import zipfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def header(kind: int, correlation: int, meta: bytes, payload: bytes, **changes: int) -> bytes:
+    fields = {"magic": 0x314F4B48, "flags": 0, "status": 0, "reserved": 0} | changes
+    return struct.pack("<IHHQIIII", fields["magic"], kind, fields["flags"], correlation, len(meta),
+                       len(payload), fields["status"], fields["reserved"])
+
+
+def frame(kind: int, correlation: int, meta: bytes = b"", payload: bytes = b"", **changes) -> bytes:
+    return header(kind, correlation, meta, payload, **changes) + meta + payload
+
+
+def invoke_meta(name: bytes, qualifier: bytes = b"", context: bytes = b"", tail: int = 0) -> bytes:
+    lengths = struct.pack("<BBHHH", 0, tail, len(name), len(qualifier), len(context))
+    return lengths + name + qualifier + context
+
+
+def control_meta(operation: bytes, json: bytes) -> bytes:
+    return struct.pack("<HHI", len(operation), 0, len(json)) + operation + json
+
+
+def piece(how: int, data: bytes) -> bytes:
+    return bytes([how]) + struct.pack("<H", len(data)) + data
+
+
+def text(data: bytes) -> bytes:
+    return bytes([len(data)]) + data
+
+
+def entry(options: int, name: bytes, content: bytes, more: bytes = b"") -> bytes:
+    return bytes([options]) + text(name) + text(content) + more
+
+
+def real_zip() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in (("handler.py", "def handle(e, c): return e\n" * 9),
+                              ("lib/a.txt", "")):
+            package.writestr(zipfile.ZipInfo(name), content)
+    return out.getvalue()
+
+
+def result_meta() -> bytes:
+    return b"r" * 36 + struct.pack("<IQQQQQHHI", 128, 1, 2, 3, 4, 5, 1, 2, 3) + b"7Unlog"
+
+
+PING, INVOKE, CONTROL = 1, 3, 5
+SEEDS = {
+    "channel": [
+        b"\x00\x00\x03A=1\x04\x01" + b"\x00" * 12 + b"\x05",
+        b"\x00\x01\x02{}\x24\x40\x00\x04\x03\x10\x00\x00\x00" + b"\x00" * 8 + b"\x05\x06\x02",
+        b"\x00\x01\x00\x00\x00\x00\x04\x05" + b"\xff" * 12 + b"\x05\x03\x80\x00" + b"\x01" * 8,
+    ],
+    "control_request": [
+        b"\x00" + b'{"FunctionName":"f","Runtime":"python3.11","Handler":"a.b",'
+        b'"Role":"arn:aws:iam::123456789012:role/r","Code":{"ZipFile":"UEsFBg=="},'
+        b'"Environment":{"Variables":{"AB":"\\u00e9"}},"Timeout":3,"Tags":{"a":"b"},'
+        b'"VpcConfig":{"SubnetIds":[]},"Architectures":["x86_64"]}',
+        b"\x05" + b'{"MaxItems":50,"Marker":null}',
+        b"\x07" + b'{"FunctionName":"f","ReservedConcurrentExecutions":1}',
+        b"\x01" + b'{"FunctionName":"f","DryRun":true,"ZipFile":"AAAA","Publish":false}',
+    ],
+    "frame_codec": [
+        b"\x01" + frame(INVOKE, 7, invoke_meta(b"f", b"1", b"{}")),
+        b"\x01" + frame(CONTROL, 8, control_meta(b"GetFunction", b"{}")),
+        b"\x00" + frame(4, 9, result_meta()),
+    ],
+    "frame_connection": [
+        piece(1, frame(PING, 1)) + piece(2, frame(INVOKE, 2, invoke_meta(b"nobody"), b"{}")),
+        piece(0, frame(CONTROL, 3, control_meta(b"GetEngineStatus", b""))[:20])
+        + piece(3, frame(CONTROL, 3, control_meta(b"GetEngineStatus", b""))[20:]),
+        piece(1, frame(CONTROL, 4, control_meta(b"ListFunctions", b"{}")) + frame(PING, 5) * 6),
+        piece(1, frame(INVOKE, 6, b"\x00", b"{}") + frame(PING, 7, magic=1)),
+        piece(1, frame(CONTROL, 9, control_meta(b"x", b""), b"z" * 900)) + b"\xff",
+    ],
+    "function_name": [
+        b"\x00\x00name", b"\x01\x011name:1", b"\x00\x07$LATESTname:$LATEST",
+        b"\x00\x00arn:aws:lambda:us-east-1:123456789012:function:f:alias",
+        b"\x01\x00123456789012:function:f", b"\x00\x00us-gov-west-1:123456789012:f.g",
+        b"\x00\x00arn:aws:iam::123456789012:role/service/r@x", b"\x01\x00eusc-de-east-1:f",
+    ],
+    "ledger": [
+        b"\x00" + (b"\x00" + b"\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00" * 16 + b"\x00\x00") * 2,
+        b"\x00\x00" + b"\x00\x01" + b"\x10" * 8 + b"\x01" * 3 + b"\x04\x02" + b"\x10" * 12,
+        b"\x00\x02" + b"\xff" * 8 + b"\x01" * 16 + b"\x00",
+        b"\x00\x01" + b"\xff" * 8 + b"\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00" * 16,
+    ],
+    "policy": [
+        b"default errno ENOSYS  # unknown\nabove 462 errno ENOSYS  # newer\nallow read  # reads\n"
+        b"allow socket if arg0 == AF_UNIX and arg1 & 0xf == SOCK_STREAM  # local\n"
+        b"errno EPERM socket  # others\nallow prctl if arg1.64 == 0x100000000  # wide\n",
+        b"default kill  # d\nabove 0x1d0 kill  # a\nallow cachestat  # new\n",
+    ],
+    "settings": [
+        b'state = "/tmp/x"\nbilling_increment_ms = 1\nprice_per_gb_s = 0.1\n',
+        b'account = "123456789012"\nfunction_concurrency = "none"\nsocket_mode = 0o660\n',
+        b"unknown = 1\n", b'state = """\n',
+    ],
+    "spawner_link": [
+        b"\x81\x00\x00\x01\x80\x81\x03\x01\x00\x01\x05\x00\x07\x00\x00\x00\x81\x00\x02\x05\x00",
+        b"\x80\x84\x81\x01\x01\x01\x02\x09\x00\xff\x00\x00\x00",
+    ],
+    "spawner_packet": [
+        b"\x03\x00\xff\x03abc\x40\x00\xff\x01x",
+        b"\x00\x03\x01\x03abc\x20\x01\x80\x00",
+    ],
+    "spawner_request": [
+        struct.pack("<IIQII", 1, 0, 1, 128, 512) + b"0a" * 32,
+        struct.pack("<IIQ", 2, 0, 7), struct.pack("<IIII", 3, 1, 4, 0), struct.pack("<II", 4, 0),
+    ],
+    "zip_package": [
+        b"\x00" + real_zip(),
+        b"\x01" + entry(0, b"a/b.py", b"#!x") + entry(2, b"a/l", b"../c") + entry(3, b"c/", b""),
+        b"\x01" + entry(2, b"l", b"..") + entry(0, b"l/x", b"out"),
+        b"\x01" + entry(0, b"f", b"data") + entry(2, b"d/up", b"../../x") + entry(6, b"pipe", b""),
+    ],
+}
+
+
+def main() -> int:
+    for target, seeds in SEEDS.items():
+        folder = os.path.join(HERE, "corpus", target)
+        os.makedirs(folder, exist_ok=True)
+        for number, data in enumerate(seeds, 1):
+            with open(os.path.join(folder, f"seed-{number}"), "wb") as file:
+                file.write(data)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
