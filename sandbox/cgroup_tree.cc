@@ -233,7 +233,11 @@ Result<void> CgroupTree::probe_features() {
         Probe{ControlFile::kMemoryPeak, O_RDWR, wire::kFeatureMemoryPeakReset},
     };
     for (const Probe& probe : kProbes) {
-        if (open_in(kProbe, probe.file, probe.flags)) {
+        const UniqueFd fd = open_in(kProbe, probe.file, probe.flags);
+        // Root may open memory.peak for writing although it is 0444 and, before Linux 6.12, refuses
+        // the write: only a reset that worked says that there is one.
+        const bool resets = probe.file == ControlFile::kMemoryPeak;
+        if (fd && (!resets || ::pwrite(fd.get(), "0", 1, 0) == 1)) {
             features_ |= probe.feature;
         }
     }
