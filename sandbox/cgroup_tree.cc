@@ -56,7 +56,10 @@ bool move_processes_to_leaf(int dir) {
 }
 
 void enable_v2_controllers(int dir) {
-    for (const std::string_view name : {"+cpu", "+memory", "+pids"}) {
+    // Memory first: it alone is refused where processes are (EBUSY). cpu or pids would be granted,
+    // make this a threaded subtree, and nothing below could take a sandbox or the memory
+    // controller.
+    for (const std::string_view name : {"+memory", "+cpu", "+pids"}) {
         if (!write_at(dir, "cgroup.subtree_control", name) && errno == EBUSY &&
             move_processes_to_leaf(dir)) {
             // Still refused: the controller's files are missing below, which `features` tells.
