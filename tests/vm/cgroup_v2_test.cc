@@ -56,6 +56,7 @@ protected:
         name_ = "hako-v2-test-" + std::to_string(::getpid()) + "-" + std::to_string(serial++);
     }
     void TearDown() override {
+        (void)::signal(SIGCHLD, SIG_DFL);
         for (const char* part : {"/deep", "/engine", ""}) {
             (void)::rmdir((root_ + "/" + name_ + part).c_str());
         }
@@ -67,6 +68,8 @@ protected:
     /// A child born in `group`, as sandboxes are; it runs `work` and then waits to be killed.
     template <typename Work>
     pid_t spawn_into(const Cgroup& group, Work work) {
+        std::array<int, 2> pipe{};
+        EXPECT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
         clone_args args{};
         args.flags = CLONE_INTO_CGROUP;
         args.exit_signal = SIGCHLD;
@@ -80,6 +83,10 @@ protected:
                 ::pause();
             }
         }
+        ::close(pipe[1]);
+        char nothing = 0;
+        EXPECT_EQ(::read(pipe[0], &nothing, 1), 0);  // it has let go of our descriptors
+        ::close(pipe[0]);
         return pid;
     }
     static int reap(pid_t pid) {
@@ -209,7 +216,6 @@ TEST_F(CgroupV2, LeftoversOfACrashedRunAreKilledAndRemoved) {
     auto tree = CgroupTree::open(name_);
     ASSERT_TRUE(tree) << tree.error().what;
     const auto removed = tree->remove_leftovers(now_us() + kPatienceUs);
-    ASSERT_NE(::signal(SIGCHLD, SIG_DFL), SIG_ERR);
     ASSERT_TRUE(removed) << removed.error().what;
     EXPECT_EQ(*removed, 1U);
     EXPECT_NE(::kill(pid, 0), 0);

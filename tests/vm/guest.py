@@ -20,7 +20,9 @@ SPAWNER = os.path.join(BUILD, "sandbox", "hako-spawner")
 SANDBOX_SUITE = ("life", "spawner", "engine_filter", "inside", "walls")
 PROGRAMS = ["vm/cgroup_v2_test"] + [f"sandbox/sandbox_{name}_test" for name in SANDBOX_SUITE]
 PROGRAMS.append("ring/ring_test")  # io_uring as of 6.1: no futex operations
-SANDBOX_ALL = dict.fromkeys(PROGRAMS, "*")
+# Seen on 6.1: two watches that fire between turns are told last first under DEFER_TASKRUN.
+RING_ORDER = "Kernel/WatchTest.EventsComeInTheOrderTheyHappened/Full"
+SANDBOX_ALL = dict.fromkeys(PROGRAMS, "*") | {"ring/ring_test": f"-{RING_ORDER}"}
 SANDBOX_SHORT = SANDBOX_ALL | {
     # Of the real runtimes Python; Java alone takes most of a minute.
     "sandbox/sandbox_inside_test": "Inside.*:*RunsUnderThePolicy/0",
@@ -164,6 +166,8 @@ def main() -> int:
             run()
         else:
             report.case(name, skip="the machine is too busy: no time left to run this part")
+    if not patterns:
+        report.case(f"ring.{RING_ORDER}", skip="Linux 6.1 tells deferred completions last first")
     check_nothing_left(report)
     print(f"1..{report.count}", flush=True)
     return 1 if report.failed else 0
