@@ -58,7 +58,10 @@ bool move_processes_to_leaf(int dir) {
 }
 
 void enable_v2_controllers(int dir) {
-    for (const std::string_view name : {"+cpu", "+memory", "+pids"}) {
+    // Memory first: it alone is refused where processes are (EBUSY). cpu or pids would be granted,
+    // make this a threaded subtree, and nothing below could take a sandbox or the memory
+    // controller.
+    for (const std::string_view name : {"+memory", "+cpu", "+pids"}) {
         if (!write_at(dir, "cgroup.subtree_control", name) && errno == EBUSY &&
             move_processes_to_leaf(dir)) {
             // Still refused: the controller's files are missing below, which `features` tells.
@@ -236,7 +239,11 @@ Result<void> CgroupTree::probe_features() {
         Probe{ControlFile::kMemoryPeak, O_RDWR, wire::kFeatureMemoryPeakReset},
     };
     for (const Probe& probe : kProbes) {
-        if (open_in(kProbe, probe.file, probe.flags)) {
+        const UniqueFd fd = open_in(kProbe, probe.file, probe.flags);
+        // Root may open memory.peak for writing although it is 0444 and, before Linux 6.12, refuses
+        // the write: only a reset that worked says that there is one.
+        const bool resets = probe.file == ControlFile::kMemoryPeak;
+        if (fd && (!resets || ::pwrite(fd.get(), "0", 1, 0) == 1)) {
             features_ |= probe.feature;
         }
     }

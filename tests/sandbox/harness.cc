@@ -1,5 +1,6 @@
 #include "tests/sandbox/harness.h"
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <csignal>
@@ -33,9 +34,16 @@ namespace {
 
 constexpr int kPatienceMs = 20'000;
 
+/// Emulated machines (tests/vm) are many times slower and say so; what is tested stays the same.
+int time_scale() {
+    static const char* const text = std::getenv("HAKO_TEST_TIME_SCALE");
+    static const int scale = text == nullptr ? 1 : std::max(std::atoi(text), 1);
+    return scale;
+}
+
 bool await_readable(int fd, int timeout_ms = kPatienceMs) {
     pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
-    return ::poll(&entry, 1, timeout_ms) == 1;
+    return ::poll(&entry, 1, timeout_ms * time_scale()) == 1;
 }
 
 }  // namespace
@@ -254,7 +262,7 @@ void Harness::fill_pool(std::uint32_t blanks, RuntimeKind kind) {
     target.runtime = kind;
     target.blanks_count = blanks;
     send(target);
-    for (int round = 0; round < 2000; ++round) {
+    for (int round = 0; round < 2000 * time_scale(); ++round) {
         if (stats().blanks_count[static_cast<std::size_t>(kind)] >= blanks) {
             return;
         }

@@ -26,7 +26,8 @@ public:
     [[nodiscard]] hako_channel* channel() const;
     /// Posts `command` to the probe without waiting for its answer.
     void post(std::string_view command);
-    /// The probe's answer to `command`; nothing if none comes within ten seconds.
+    /// The probe's answer to `command`; nothing if none comes within ten seconds
+    /// (HAKO_TEST_TIME_SCALE times that).
     std::optional<std::string> ask(std::string_view command);
     /// What was written to the log pipe so far.
     std::string read_log();

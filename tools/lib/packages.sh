@@ -9,6 +9,8 @@ hako_packages_build=(
 hako_packages_test=(libgtest-dev libgmock-dev libbenchmark-dev)
 hako_packages_lint=(git clang-19 clang-format-19 clang-tidy-19)
 hako_packages_fuzz=(clang-19 libclang-rt-19-dev)
+# virtiofsd is in qemu-system-common, on which qemu-system-x86 depends.
+hako_packages_vm=(qemu-system-x86 busybox-static cpio)
 
 # Prints the packages of the named groups that are not installed, one per line.
 hako_missing_packages() {

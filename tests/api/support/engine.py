@@ -126,7 +126,7 @@ class Engine:
         poller.register(notify, select.POLLIN)
         poller.register(self.pidfd, select.POLLIN)
         while True:
-            events = dict(poller.poll(START_SECONDS * 1000))
+            events = dict(poller.poll(START_SECONDS * leaks.TIME_SCALE * 1000))
             if notify.fileno() in events:
                 message = notify.recv(4096)
                 if b"READY=1" in message.split(b"\n"):
@@ -229,7 +229,8 @@ class Engine:
     def cli(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess:
         return subprocess.run(
             [HAKO, "--socket", self.socket_path, *arguments],
-            input=b"" if stdin is None else stdin, capture_output=True, timeout=60, check=False,
+            input=b"" if stdin is None else stdin, capture_output=True,
+            timeout=60 * leaks.TIME_SCALE, check=False,
         )
 
     def bill(self, *arguments: str) -> dict:

@@ -3,6 +3,9 @@ import os
 import select
 import time
 
+# Emulated machines (tests/vm) are many times slower and say so; what is tested stays the same.
+TIME_SCALE = float(os.environ.get("HAKO_TEST_TIME_SCALE", "1"))
+
 
 def read_text(path: str) -> str:
     try:
@@ -93,13 +96,13 @@ def mounts_below(path: str) -> list[str]:
 def wait_for_exit(pidfd: int, seconds: float) -> bool:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
-    return bool(poller.poll(seconds * 1000))
+    return bool(poller.poll(seconds * TIME_SCALE * 1000))
 
 
 def eventually(condition, what: str, seconds: float = 10.0):
     """The first true value of `condition()`. /proc and cgroupfs announce nothing, so it looks again
     every 10 ms; each use has another process as the one who makes it true."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * TIME_SCALE
     nothing = select.poll()
     while True:
         value = condition()
