@@ -111,8 +111,8 @@ inline void arrive(
     detail::arrive(from, boost::context::detail::jump_fcontext(to.resume_at, &going));
 }
 
-/// The same for a fiber that has ended. Not instrumented: `announce` frees the fake stack, where
-/// clang's ASan would keep `going` (found by tests/fuzz/spawner_link_fuzz).
+/// The same for a fiber that has ended. Not instrumented: the last announcement frees the fake
+/// stack on which ASan would keep `going`, and the other side still reads that.
 [[noreturn, gnu::no_sanitize_address]] inline void switch_last(
     ExceptionState& thread_state, Context& from, Context& to
 ) noexcept {

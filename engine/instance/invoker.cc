@@ -250,7 +250,7 @@ void Invoker::tell_start_failure(Run& run, StartFailure& failure) {
             take_exit(run, failure.gone);
             break;
         case Kind::kTimedOut:
-            run.failure = timeout_text(run.id(), failure.init_us);
+            run.failure = timeout_text(run.id(), manager_.options().init_timeout_us);
             break;
         case Kind::kGarbage:
             run.failure = protocol_text(run.id());

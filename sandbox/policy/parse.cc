@@ -99,8 +99,8 @@ constexpr std::array kNewSyscalls = {
 
 // Far above every system call there is: the generator walks all numbers up to it.
 constexpr std::uint64_t kNumberMax = 4096;
-// As many as a conditional jump can step over: three to five instructions each.
-constexpr std::size_t kConditionsMax = 48;
+// As many as a conditional jump can step over: six instructions each at most.
+constexpr std::size_t kConditionsMax = 42;
 
 template <typename Table>
 std::optional<std::uint64_t> look_up(const Table& table, std::string_view name) {
