@@ -18,7 +18,7 @@ using instance::Channel;
 enum Step : std::uint8_t {
     kPostInit,
     kPostInvoke,
-    kPostShutdown,
+    kPostEmptyInit,
     kStore,       // anywhere in the header page
     kAnswerWell,  // the right number, then whatever kind and length
     kTakeAnswer,
@@ -77,12 +77,8 @@ void take(World& world, const Channel& channel) {
 
 /// Returns 1 if the channel published something.
 std::uint32_t post(Channel& channel, Step step, fuzz::Input& input) {
-    if (step == kPostShutdown) {
-        channel.post_shutdown();
-        return 1;
-    }
-    if (step == kPostInit) {
-        return channel.post_init(input.take_text()) ? 1 : 0;
+    if (step == kPostInit || step == kPostEmptyInit) {
+        return channel.post_init(step == kPostInit ? input.take_text() : "") ? 1 : 0;
     }
     // Sizes beyond what the input has: the fields' own limits are what is tried.
     const std::string_view text = input.take_text();
