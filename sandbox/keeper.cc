@@ -269,11 +269,11 @@ int Keeper::stop() {
         take_wait_status();
     }
     const bool is_clean = WIFEXITED(wait_status_) && WEXITSTATUS(wait_status_) == kExitOk;
-    if (!end_orphans()) {
-        log_line("keeper: processes of the spawner do not end");
-    }
     if (!is_clean) {
         clean_tree();
+    }
+    if (!end_orphans()) {
+        log_line("keeper: processes of the spawner do not end");
     }
     return kExitOk;
 }
@@ -312,6 +312,8 @@ int Keeper::run() {
             }
             take_wait_status();
             log_line("keeper: spawner %u ended with status 0x%x", starts_count_, wait_status_);
+            // Frozen sandboxes cannot die of the signal that they got with the spawner's end.
+            clean_tree();
         }
         if (!end_orphans()) {
             log_line("keeper: processes of the spawner do not end");  // the next one tries
