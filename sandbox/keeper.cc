@@ -136,6 +136,7 @@ Result<UniqueFd> Keeper::fork_spawner() {
     std::vector<std::string> arguments = {"hako-spawner"};
     arguments.insert(arguments.end(), options_.arguments.begin(), options_.arguments.end());
     arguments.insert(arguments.end(), {"--engine-fd", std::to_string(kEngineFd)});
+    arguments.insert(arguments.end(), {"--engine-pid", std::to_string(::getppid())});
     std::vector<char*> pointers;
     for (std::string& argument : arguments) {
         pointers.push_back(argument.data());

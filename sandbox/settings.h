@@ -20,7 +20,8 @@ struct Settings {
     std::uint32_t slots_max = 4096;
     std::uint32_t native_zygotes_count = 1;
     bool cpu_cap = false;        // CPU time limited to memory / 1769 MB of a core
-    bool prefer_engine = false;  // our parent and we get a CPU weight above all sandboxes
+    int engine_pid = 0;          // 0: our parent
+    bool prefer_engine = false;  // the engine and we get a CPU weight above all sandboxes
     std::array<std::uint32_t, spawner::kRuntimeKindCount> pool_targets = {};
 };
 

@@ -43,7 +43,8 @@ constexpr const char* kHelp =
     "  --uid-base N               first host uid and gid of sandboxes (default 1879048192)\n"
     "  --slots N                  sandboxes at most, 1..65536 (default 4096)\n"
     "  --cpu-cap                  limit CPU time to memory / 1769 MB of a core\n"
-    "  --prefer-engine            CPU weight above all sandboxes for parent and self\n"
+    "  --prefer-engine            CPU weight above all sandboxes for the engine and self\n"
+    "  --engine-pid N             the engine, where our parent is a keeper (default: our parent)\n"
     "  --probe [--json]           print kernel features and exit\n"
     "  --help\n"
     "\n"
@@ -65,6 +66,7 @@ enum Option : int {
     kSlots,
     kCpuCap,
     kPreferEngine,
+    kEnginePid,
     kProbe,
     kJson,
     kHelpOption,
@@ -86,6 +88,7 @@ constexpr option kOptions[] = {
     {"slots", required_argument, nullptr, kSlots},
     {"cpu-cap", no_argument, nullptr, kCpuCap},
     {"prefer-engine", no_argument, nullptr, kPreferEngine},
+    {"engine-pid", required_argument, nullptr, kEnginePid},
     {"probe", no_argument, nullptr, kProbe},
     {"json", no_argument, nullptr, kJson},
     {"help", no_argument, nullptr, kHelpOption},
@@ -171,6 +174,8 @@ bool parse_option(Arguments& arguments, int which, const char* value) {
             return settings.cpu_cap = true;
         case kPreferEngine:
             return settings.prefer_engine = true;
+        case kEnginePid:
+            return parse_number(value, 1, 1 << 30, settings.engine_pid);
         case kProbe:
             return arguments.probe = true;
         case kJson:
@@ -281,7 +286,8 @@ int serve(Settings settings) {
         return complain(kExitKernel, "the kernel lacks", "CPU bandwidth control (--cpu-cap)");
     }
     if (settings.prefer_engine) {
-        if (auto preferred = tree->prefer({::getppid(), ::getpid()}); !preferred) {
+        const int engine_pid = settings.engine_pid != 0 ? settings.engine_pid : ::getppid();
+        if (auto preferred = tree->prefer({engine_pid, ::getpid()}); !preferred) {
             log_line("no CPU weight of its own for the engine: %s", preferred.error().what);
         }
     }
