@@ -98,6 +98,7 @@ def run_gtest(report: Report, program: str, gtest_filter: str) -> None:
     started_s = time.monotonic()
     tests = os.path.join(BUILD, "tests")
     environment = {
+        "HAKO_ESCAPE_TABLE": os.path.join(SOURCE, "tests", "escape", "attempts.txt"),
         "HAKO_SPAWNER": SPAWNER, "HAKO_PROBE_ZYGOTE": os.path.join(tests, "sandbox/probe_zygote"),
     }
     suite, name = program.split("/")
