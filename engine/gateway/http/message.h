@@ -74,6 +74,11 @@ public:
 
     /// The client has left: nobody wants the answer.
     [[nodiscard]] virtual bool is_gone() const noexcept = 0;
+    /// From now on the client's leaving cancels the handler's fiber, so that nothing runs for
+    /// nobody: what invokes a function says so. Control operations are seen through instead.
+    virtual void cancel_when_gone() = 0;
+    /// The body has been copied: its memory may be reused while the handler goes on.
+    virtual void release_body() noexcept = 0;
 
 protected:
     ~ResponseWriter() = default;
