@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """kill -9 of each part of a running engine, at random instants under load; reports in TAP.
 
-run_crash.py [--rounds N] [--seed N] [--kinds KIND,...]: N rounds (HAKO_CRASH_ROUNDS, 40) go
+run_crash.py [--rounds N] [--seed N] [--kinds KIND,...]: N rounds (HAKO_CRASH_ROUNDS, 200) go
 through the kinds of kill in random order. After each: the engine serves again, every answer was
 right or an error, and nothing of what was killed is left.
 """
@@ -284,7 +284,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    rounds = int(os.environ.get("HAKO_CRASH_ROUNDS", "40"))
+    rounds = int(os.environ.get("HAKO_CRASH_ROUNDS", "200"))
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     parser.add_argument("--kinds", default="", help="only these, separated by commas")

@@ -90,3 +90,10 @@ hako_compile() {
         hako_logged build ninja -C "$dir" "$@"
     fi
 }
+
+# The libFuzzer targets, instrumented by clang; tests/fuzz/run runs them.
+hako_build_fuzzers() {
+    CC=clang-19 CXX=clang++-19 hako_configure "$hako_root/build/fuzz" --buildtype=debugoptimized \
+        -Dfuzz=true -Dpython=disabled -Dbench=disabled -Db_lundef=false
+    hako_compile "$hako_root/build/fuzz" fuzzers
+}
