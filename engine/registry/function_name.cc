@@ -91,7 +91,7 @@ bool split(std::string_view text, NameShape shape, FunctionName& parts) {
     if (is_arn) {
         const std::string_view partition = until_colon(rest);
         rest.remove_prefix(partition.size());
-        if (!(partition.empty() || partition.starts_with("aws")) || !take(rest, ":lambda:")) {
+        if (!is_arn_partition(partition) || !take(rest, ":lambda:")) {
             return false;
         }
     }

@@ -125,6 +125,12 @@ std::optional<ApiError> Validation::result() const {
     ));
 }
 
+bool is_arn_partition(std::string_view text) {
+    return text.empty() || (take(text, "aws") && std::ranges::all_of(text, [](char c) {
+                                return is_letter(c) || c == '-';
+                            }));
+}
+
 bool is_role_arn(std::string_view text) {
     if (!take(text, "arn:")) {
         return false;
@@ -134,12 +140,8 @@ bool is_role_arn(std::string_view text) {
         return false;
     }
     const std::string_view partition = text.substr(0, colon);
-    const bool partition_ok =
-        partition.empty() ||
-        (partition.starts_with("aws") &&
-         std::ranges::all_of(partition.substr(3), [](char c) { return is_letter(c) || c == '-'; }));
     text.remove_prefix(colon);
-    if (!partition_ok || !take(text, ":iam::") || text.size() < 12 ||
+    if (!is_arn_partition(partition) || !take(text, ":iam::") || text.size() < 12 ||
         !std::ranges::all_of(text.substr(0, 12), is_digit)) {
         return false;
     }

@@ -58,6 +58,8 @@ private:
 );
 
 [[nodiscard]] bool is_role_arn(std::string_view text);
+/// What stands behind `arn:`: empty, or `aws` with letters and hyphens.
+[[nodiscard]] bool is_arn_partition(std::string_view text);
 [[nodiscard]] bool is_environment_key(std::string_view text);
 /// No white space, not empty.
 [[nodiscard]] bool is_handler(std::string_view text);
