@@ -188,6 +188,12 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
             .billing_increment_ms = settings.billing_increment_ms,
             .concurrency_max = settings.concurrency_max,
             .payload_bytes_max = settings.payload_bytes_max,
+            .stream =
+                {
+                    .bytes_max = settings.stream_bytes_max,
+                    .burst_bytes = settings.stream_burst_bytes,
+                    .bytes_per_s = settings.stream_bytes_per_s.value_or(0),
+                },
         }
     );
     invoker->on_recorded = [this] { background->wake(); };

@@ -38,6 +38,9 @@ struct Settings {
     bool cpu_cap = false;  // a hard limit of CPU time besides the weight
     // Requests
     std::uint32_t payload_bytes_max = 0;
+    std::uint64_t stream_bytes_max = 0;
+    std::uint64_t stream_burst_bytes = 0;
+    std::optional<std::uint32_t> stream_bytes_per_s;  // behind the burst; none: as fast as it goes
     std::uint32_t connections_max = 0;
     std::uint32_t frames_in_flight_max = 0;  // per connection
     std::uint32_t requests_max = 0;          // of all connections

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include "hako/channel.h"
+
 namespace hako::instance {
 namespace {
 
@@ -56,9 +58,15 @@ FailureText exit_text(std::string_view request_id, const spawner::Gone& gone) {
 }
 
 FailureText response_too_large_text() {
+    return stream_too_large_text(HAKO_RESPONSE_BYTES_MAX);
+}
+
+FailureText stream_too_large_text(std::uint64_t bytes_max) {
     FailureText text{
         .error_type = "Function.ResponseSizeTooLarge",
-        .sentence = "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        .sentence = fmt::format(
+            "Response payload size exceeded maximum allowed payload size ({} bytes).", bytes_max
+        ),
         .payload = {},
     };
     text.payload = fmt::format(

@@ -23,6 +23,8 @@ struct FailureText {
 [[nodiscard]] FailureText exit_text(std::string_view request_id, const spawner::Gone& gone);
 /// `Function.ResponseSizeTooLarge`, AWS's sentence.
 [[nodiscard]] FailureText response_too_large_text();
+/// The same for a streamed answer, which has a limit of its own.
+[[nodiscard]] FailureText stream_too_large_text(std::uint64_t bytes_max);
 /// `Runtime.InvalidResponse`-like: the worker broke the channel protocol. hako's own; AWS has no
 /// shared memory.
 [[nodiscard]] FailureText protocol_text(std::string_view request_id);

@@ -9,6 +9,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/ensure.h"
+#include "engine/instance/invoker_run.h"
 #include "engine/meter/billing.h"
 #include "engine/meter/report.h"
 #include "engine/meter/time_text.h"
@@ -17,39 +18,6 @@
 namespace hako::instance {
 
 using meter::Outcome;
-
-/// Everything about one invocation; lives on its fiber's stack.
-struct Invoker::Run {
-    Run(const InvokeCall& call_, InvokeObserver& observer_) : call(call_), observer(observer_) {}
-
-    const InvokeCall& call;
-    InvokeObserver& observer;
-    registry::FunctionRef function;
-    VersionRuntime* version = nullptr;
-    Instance* instance = nullptr;
-    PendingInvocation pending;
-    meter::RequestId request_id;
-    std::array<char, meter::kRequestIdTextBytes> id_text{};
-    std::int64_t arrived_us = 0;
-    std::int64_t start_wall_us = 0;
-    std::int64_t handed_over_us = 0;
-    std::int64_t answered_us = 0;
-    std::uint32_t event_bytes = 0;
-    meter::CgroupUse use;
-    meter::LedgerRecord record;
-    std::string_view payload;  // the answer: in the channel, or in `failure`
-    FailureText failure;
-    std::string failed_start_log;  // what the log got of it: there is no instance to have it
-    Outcome outcome = Outcome::kOk;
-    bool is_reserved = false;  // the function has concurrency of its own
-    bool cold = false;
-    bool reusable = false;  // the instance may serve again
-    bool is_service_fault = false;
-    Run* next = nullptr;
-    Run* previous = nullptr;
-
-    [[nodiscard]] std::string_view id() const { return {id_text.data(), id_text.size()}; }
-};
 
 Invoker::Invoker(const Parts& parts, const InvokerOptions& options)
     : loop_(parts.loop),
@@ -295,7 +263,10 @@ void Invoker::call_instance(Run& run) {
         qualified_arn = fmt::format("{}:{}", arn, call.qualifier);
         arn = qualified_arn;
     }
-    const std::int64_t timeout_us = std::int64_t{run.function->timeout_s} * 1'000'000;
+    if (run.observer.wants_stream()) {
+        run.relay.emplace(loop_, manager_, options_.stream);
+    }
+    const std::int64_t timeout_us = run.timeout_us();
     run.handed_over_us = now_us();
     const Result<void> posted = instance.channel.post_invoke({
         .event = call.payload.empty() ? std::string_view("{}") : call.payload,
@@ -305,6 +276,7 @@ void Invoker::call_instance(Run& run) {
         .trace_id = {},
         .deadline_unix_ms = (run.start_wall_us + timeout_us) / 1'000,
         .deadline_monotonic_us = run.handed_over_us + timeout_us,
+        .stream_bytes_max = run.relay ? options_.stream.bytes_max : 0,
     });
     ENSURE(posted.has_value(), "what was admitted fits the channel");
     if (instance.channel.worker_may_sleep()) {
@@ -313,6 +285,9 @@ void Invoker::call_instance(Run& run) {
     run.observer.payload_taken();
 
     await_answer(run);
+    if (run.relay) {
+        run.relay->close();
+    }
     account(run);
     write_log_end(run);
     reply(run);
@@ -326,7 +301,7 @@ void Invoker::call_instance(Run& run) {
 
 void Invoker::await_answer(Run& run) {
     Instance& instance = *run.instance;
-    const std::int64_t timeout_us = std::int64_t{run.function->timeout_s} * 1'000'000;
+    const std::int64_t deadline_us = run.handed_over_us + run.timeout_us();
     for (;;) {
         const Result<Channel::Answer> answer = instance.channel.take_answer();
         if (answer) {
@@ -340,17 +315,23 @@ void Invoker::await_answer(Run& run) {
             run.failure = protocol_text(run.id());
             break;
         }
+        if (run.relay && pass_on(run)) {
+            if (run.outcome == Outcome::kOk) {
+                continue;
+            }
+            break;
+        }
         if (instance.gone) {
             take_exit(run, *instance.gone);
             break;
         }
-        const Result<void> waited = loop_.park_until(run.handed_over_us + timeout_us);
+        const Result<void> waited = loop_.park_until(deadline_us);
         if (waited) {
             continue;
         }
         if (waited.error().code == Errc::kTimeout) {
             run.outcome = Outcome::kTimeout;
-            run.failure = timeout_text(run.id(), timeout_us);
+            run.failure = timeout_text(run.id(), run.timeout_us());
         } else {
             tell_cancelled(run);
         }
@@ -371,6 +352,12 @@ void Invoker::tell_cancelled(Run& run) {
 void Invoker::take_answer(Run& run, const Channel::Answer& answer) {
     run.reusable = true;
     run.payload = answer.payload;
+    const bool ends_stream =
+        answer.kind == HAKO_RESPONSE_STREAM_END || answer.kind == HAKO_RESPONSE_STREAM_ERROR;
+    if (ends_stream || run.is_streamed()) {
+        take_stream_end(run, answer);
+        return;
+    }
     switch (answer.kind) {
         case HAKO_RESPONSE_RESULT:
             run.outcome = Outcome::kOk;
@@ -436,7 +423,8 @@ void Invoker::account(Run& run) {
     record.memory_peak_bytes = run.use.memory_peak_bytes;
     record.increment_ms = options_.billing_increment_ms;
     record.event_bytes = run.event_bytes;
-    record.response_bytes = static_cast<std::uint32_t>(run.payload.size());
+    const std::uint64_t streamed_bytes = run.relay ? run.relay->bytes() : 0;
+    record.response_bytes = static_cast<std::uint32_t>(streamed_bytes + run.payload.size());
     const Result<void> appended = ledger_.append(record);
     ENSURE(appended.has_value(), "an admitted invocation has its place in the ledger");
     metrics_.record(record);
@@ -508,6 +496,7 @@ void Invoker::reply(Run& run) {
     std::array<char, observe::kTailBytes> tail;
     out.version = run.function->version;
     out.payload = run.payload;
+    out.streamed = run.is_streamed();
     if (run.is_service_fault) {
         const registry::ApiError error = registry::service_error(run.failure.sentence);
         service_body = error.to_json();

@@ -6,6 +6,7 @@
 #include "engine/instance/event_json.h"
 #include "engine/instance/invoke_types.h"
 #include "engine/instance/manager.h"
+#include "engine/instance/stream_relay.h"
 #include "engine/meter/ledger.h"
 #include "engine/meter/report.h"
 #include "engine/meter/request_id.h"
@@ -20,6 +21,7 @@ struct InvokerOptions {
     std::uint32_t billing_increment_ms = 100;
     std::uint32_t concurrency_max = 1000;  ///< of the account: all functions together
     std::uint32_t payload_bytes_max = 6291456;
+    StreamLimits stream;
 };
 
 /// One invocation from request to answer: finds the function, waits for an instance, hands over,
@@ -58,7 +60,10 @@ private:
     [[nodiscard]] bool await_instance(Run& run);
     void call_instance(Run& run);
     void await_answer(Run& run);
+    [[nodiscard]] bool pass_on(Run& run);
     void take_answer(Run& run, const Channel::Answer& answer);
+    void take_stream_end(Run& run, const Channel::Answer& answer);
+    void take_stream_fault(Run& run, Errc fault);
     void take_exit(Run& run, const spawner::Gone& gone);
     void tell_cancelled(Run& run);
     void tell_start_failure(Run& run, StartFailure& failure);

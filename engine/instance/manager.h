@@ -118,6 +118,9 @@ public:
     /// A busy instance that must not be used again: leaves the pool now, its sandbox is ended in
     /// the background.
     void discard(Instance& instance);
+    /// Ends the sandbox of a busy instance while the fiber that has it is parked: it finds `gone`,
+    /// and discards the instance.
+    void end_early(const Instance& instance);
     /// Reads what the function has written so far into the instance's log.
     void drain_log(Instance& instance);
     /// Lines of the engine itself for a version's log, where there is no instance to have them.

@@ -1,7 +1,8 @@
 #include "engine/instance/manager.h"
 #include "engine/observe/engine_log.h"
 
-// What a function can wake the engine with, and how often: its doorbell and its log pipe.
+// What a function can wake the engine with, and how often: its doorbell and its log pipe. And the
+// end of one that holds its caller past its time.
 namespace hako::instance {
 namespace {
 
@@ -72,6 +73,17 @@ void Manager::resume_log(Instance& instance) {
     }
     const int fd = instance.sandbox.fds[spawner::AcquiredFd::kFdLogPipe].get();
     watch(instance, instance.log_watch, fd, instance.log_watch.on_events);
+}
+
+void Manager::end_early(const Instance& instance) {
+    if (instance.gone) {
+        return;
+    }
+    // On a fiber: the way to the spawner may be full. If there is none, `discard` does it later.
+    (void)loop_.scheduler().spawn(
+        "instance-end-early",
+        [this, sandbox_id = instance.sandbox.sandbox_id] { (void)link_.destroy(sandbox_id); }
+    );
 }
 
 }  // namespace hako::instance
