@@ -27,8 +27,8 @@ extern "C" {
 #endif
 
 /* The loader of shared objects and the header a handler was compiled with must agree on the struct
- * below. */
-#define HAKO_FUNCTION_ABI 1u
+ * below. It only grows: 1 has what stands before `parts`. */
+#define HAKO_FUNCTION_ABI 2u
 
 /* One invocation. Made by the runtime; handlers use the functions below and may read, but not
  * write, the fields. */
@@ -47,7 +47,15 @@ typedef struct hako_invocation {
     size_t response_bytes_max;
     size_t response_bytes; /* as asked for: may be more than fits, then the caller sees the size
                               error */
+    uint32_t parts; /* hako_parts_: how an answer given in parts goes out; 0: none was begun */
+    const hako_shim* shim;
+    hako_stream stream;
 } hako_invocation;
+
+enum hako_parts_ {
+    HAKO_PARTS_STREAMED_ = 1, /* to a caller that takes it as it comes */
+    HAKO_PARTS_JOINED_ = 2    /* to one that wants it whole */
+};
 
 typedef int (*hako_handler_fn)(hako_invocation* inv);
 
@@ -204,6 +212,112 @@ static inline int hako_fail(hako_invocation* inv, const char* type, const char* 
     return 1;
 }
 
+/* ---- an answer in parts ---- */
+
+/*
+ * Begins an answer that goes out while the function runs. `content_type` NULL means
+ * application/octet-stream; it is what a caller sees that takes a stream (InvokeWithResponseStream,
+ * a function URL). For one that wants the answer whole (Invoke) the parts are joined, up to
+ * response_bytes_max. An answer given before is dropped; hako_fail breaks this one off. Answers 0,
+ * or an errno value: EINVAL (no content type), EALREADY, ENOTSUP (a runtime older than this
+ * header).
+ */
+static inline int hako_respond_begin(hako_invocation* inv, const char* content_type) {
+    if (inv->abi < 2) {
+        return ENOTSUP;
+    }
+    if (inv->parts != 0) {
+        return EALREADY;
+    }
+    const int error = hako_stream_open(&inv->stream, inv->shim, content_type);
+    if (error != 0 && error != ENOTSUP) {
+        return error;
+    }
+    inv->response_bytes = 0;
+    inv->outcome = error == 0 ? HAKO_RESPONSE_STREAM_END : HAKO_RESPONSE_RESULT;
+    inv->parts = error == 0 ? HAKO_PARTS_STREAMED_ : HAKO_PARTS_JOINED_;
+    if (error == 0) {
+        /* What hako_fail writes must not hit what the engine has not taken yet. */
+        inv->response = hako_stream_error_buffer(&inv->stream);
+        inv->response_bytes_max = HAKO_STREAM_ERROR_BYTES_MAX;
+    }
+    return 0;
+}
+
+/* Appends to an answer that was begun, and waits while its caller is slow. Answers 0, or an errno
+ * value: EINVAL (not begun), EFBIG (the answer becomes too large; it ends with the size error). */
+static inline int hako_respond_write(hako_invocation* inv, const void* data, size_t bytes) {
+    if (inv->abi < 2 || inv->parts == 0) {
+        return EINVAL;
+    }
+    if (inv->parts == HAKO_PARTS_JOINED_) {
+        hako_put_(inv, HAKO_FROM_VOID_(const char*, data), bytes);
+        return inv->response_bytes <= inv->response_bytes_max ? 0 : EFBIG;
+    }
+    const int error = hako_stream_put(&inv->stream, data, bytes);
+    if (error == EFBIG) {
+        inv->outcome = HAKO_RESPONSE_TOO_LARGE;
+    }
+    return error;
+}
+
+/*
+ * The same without a copy: room for the next `*bytes` bytes, of which hako_respond_commit publishes
+ * as many as were written. Waits while its caller is slow. NULL: as EINVAL and EFBIG above.
+ */
+static inline char* hako_respond_room(hako_invocation* inv, size_t* bytes) {
+    *bytes = 0;
+    if (inv->abi < 2 || inv->parts == 0) {
+        return NULL;
+    }
+    if (inv->parts == HAKO_PARTS_JOINED_) {
+        if (inv->response_bytes >= inv->response_bytes_max) {
+            inv->response_bytes = inv->response_bytes_max + 1;
+            return NULL;
+        }
+        *bytes = inv->response_bytes_max - inv->response_bytes;
+        return inv->response + inv->response_bytes;
+    }
+    const uint64_t left = inv->stream.bytes_max - inv->stream.bytes;
+    if (left == 0) {
+        inv->outcome = HAKO_RESPONSE_TOO_LARGE;
+        return NULL;
+    }
+    char* const place = hako_stream_room(&inv->stream, bytes);
+    *bytes = *bytes < left ? *bytes : HAKO_NUMBER_(size_t, left);
+    return place;
+}
+static inline int hako_respond_commit(hako_invocation* inv, size_t bytes) {
+    if (inv->abi < 2 || inv->parts == 0) {
+        return EINVAL;
+    }
+    if (inv->parts == HAKO_PARTS_JOINED_) {
+        inv->response_bytes += bytes;
+        return 0;
+    }
+    return hako_stream_commit(&inv->stream, bytes);
+}
+
+/*
+ * Begins an answer of an HTTP status and headers of its own, as Lambda's function URLs know it:
+ * `prelude` is {"statusCode":200,"headers":{...},"cookies":[...]}; what is written afterwards is
+ * the body.
+ */
+static inline int hako_respond_begin_http(hako_invocation* inv, const char* prelude) {
+    static const char separator[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    int error = hako_respond_begin(inv, HAKO_STREAM_TYPE_HTTP);
+    if (error == 0) {
+        error = hako_respond_write(inv, prelude, strlen(prelude));
+    }
+    return error != 0 ? error : hako_respond_write(inv, separator, sizeof(separator));
+}
+
+/* The answer is complete, as it also is when the handler returns 0. Always 0. */
+static inline int hako_respond_end(hako_invocation* inv) {
+    (void)inv;
+    return 0;
+}
+
 /* Writes one line to the function's log, like printf; the line end is added. */
 __attribute__((format(printf, 1, 2))) static inline void hako_log(const char* format, ...) {
     va_list arguments;
@@ -214,6 +328,21 @@ __attribute__((format(printf, 1, 2))) static inline void hako_log(const char* fo
 }
 
 /* ---- the loop; the runtime for shared objects and every executable run this same code ---- */
+
+/* What is to be answered when the parts of an answer have gone out. */
+static inline void hako_finish_stream_(hako_invocation* inv) {
+    if (inv->outcome == HAKO_RESPONSE_RESULT) {
+        hako_fail(inv, "Runtime.HandlerError", "hako_respond after hako_respond_begin");
+    }
+    if (inv->outcome != HAKO_RESPONSE_ERROR) {
+        inv->response_bytes = 0;
+        return;
+    }
+    if (inv->response_bytes > inv->response_bytes_max) {
+        hako_fail(inv, "Runtime.HandlerError", "The error is too large to be told");
+    }
+    inv->outcome = HAKO_RESPONSE_STREAM_ERROR;
+}
 
 /* Runs one INVOKE through `handler` and answers it. Answers 0 or an errno value. */
 static inline int hako_run_invocation_(hako_shim* shim, hako_handler_fn handler) {
@@ -231,6 +360,7 @@ static inline int hako_run_invocation_(hako_shim* shim, hako_handler_fn handler)
     inv.deadline_unix_ms = channel->deadline_unix_ms;
     inv.response = hako_shim_response_buffer(shim);
     inv.response_bytes_max = HAKO_RESPONSE_BYTES_MAX;
+    inv.shim = shim;
     const int status = handler(&inv);
     if (status != 0 && inv.outcome != HAKO_RESPONSE_ERROR) {
         char message[64];
@@ -238,6 +368,9 @@ static inline int hako_run_invocation_(hako_shim* shim, hako_handler_fn handler)
         hako_fail(&inv, "Runtime.HandlerError", message);
     } else if (inv.outcome == 0) {
         hako_respond(&inv, "null", 4);
+    }
+    if (inv.parts == HAKO_PARTS_STREAMED_) {
+        hako_finish_stream_(&inv);
     }
     /* What was printed belongs to this invocation: it must be in the pipe before the engine sees
      * the answer. */

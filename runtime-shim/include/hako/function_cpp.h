@@ -74,6 +74,48 @@ private:
     std::vector<void*> frames_;
 };
 
+/// An answer that goes out while the handler runs, for handlers that take one:
+/// `void handler(std::string_view event, hako::ResponseStream& out, hako::Context& context)`.
+/// A caller that wants the answer whole gets the parts joined. An exception after the first write
+/// breaks the stream off.
+class ResponseStream {
+public:
+    explicit ResponseStream(hako_invocation* inv) noexcept : inv_(inv) {}
+    ResponseStream(const ResponseStream&) = delete;
+    ResponseStream& operator=(const ResponseStream&) = delete;
+
+    /// What the caller is told it gets; before the first write.
+    void set_content_type(std::string type) { type_ = std::move(type); }
+    /// An HTTP status and headers for a function URL, as Lambda's {"statusCode","headers",
+    /// "cookies"}; before the first write.
+    void begin_http(const std::string& prelude) {
+        check(hako_respond_begin_http(inv_, prelude.c_str()));
+    }
+    /// Waits while the caller is slow. Throws hako::Error when the answer becomes too large.
+    void write(std::string_view part) {
+        begin();
+        check(hako_respond_write(inv_, part.data(), part.size()));
+    }
+    /// Lets the caller's answer begin; the first write does it too.
+    void begin() {
+        if (inv_->parts == 0) {
+            check(hako_respond_begin(inv_, type_.c_str()));
+        }
+    }
+
+private:
+    static void check(int error) {
+        if (error == EFBIG) {
+            throw Error("Function.ResponseSizeTooLarge", "The response is too large");
+        }
+        if (error != 0) {
+            throw Error("Runtime.StreamError", std::strerror(error));
+        }
+    }
+    hako_invocation* inv_;
+    std::string type_ = HAKO_STREAM_TYPE_DEFAULT;
+};
+
 namespace detail {
 
 inline std::string demangle(const char* name) {
@@ -129,6 +171,12 @@ int call_unguarded(const Handler& handler, hako_invocation* inv) {
     Context context(inv);
     if constexpr (std::is_invocable_r_v<int, Handler, hako_invocation*>) {
         return handler(inv);
+    } else if constexpr (std::
+                             is_invocable_v<Handler, std::string_view, ResponseStream&, Context&>) {
+        ResponseStream out(inv);
+        handler(std::string_view(inv->event.data, inv->event.bytes), out, context);
+        out.begin();
+        return 0;
     } else {
         const std::string_view event(inv->event.data, inv->event.bytes);
         const auto answer = handler(event, context);

@@ -237,6 +237,16 @@ static inline char* hako_shim_response_buffer(hako_shim* shim) {
     return shim->response_area;
 }
 
+static inline int hako_ring_doorbell_(int doorbell_fd) {
+    const uint64_t one = 1;
+    while (write(doorbell_fd, &one, sizeof(one)) < 0) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 /*
  * Answers the request with `bytes` that already lie in the response buffer; more than
  * HAKO_RESPONSE_BYTES_MAX becomes HAKO_RESPONSE_TOO_LARGE. From here on the engine may post the
@@ -254,13 +264,7 @@ static inline int hako_shim_respond(hako_shim* shim, uint32_t kind, size_t bytes
     /* Release: whoever sees this number sees the answer. The write below orders it before the
      * doorbell as well. */
     __atomic_store_n(&channel->response_seq, seq, __ATOMIC_RELEASE);
-    const uint64_t one = 1;
-    while (write(shim->doorbell_fd, &one, sizeof(one)) < 0) {
-        if (errno != EINTR) {
-            return errno;
-        }
-    }
-    return 0;
+    return hako_ring_doorbell_(shim->doorbell_fd);
 }
 
 /* Copies `data` into the response buffer (if it fits) and answers with it. As hako_shim_respond. */
@@ -270,6 +274,149 @@ static inline int hako_shim_answer(hako_shim* shim, uint32_t kind, const void* d
     }
     return hako_shim_respond(shim, kind, bytes);
 }
+
+/* ---- a response in parts, while the function runs ---- */
+
+/* May this response be streamed? Else it must come whole: the caller wants it so, or the engine
+ * knows nothing of streams. */
+static inline int hako_shim_takes_stream(const hako_shim* shim) {
+    return (shim->channel->request_flags & HAKO_REQUEST_TAKES_STREAM) != 0;
+}
+
+/* One streamed response. Made by hako_stream_open; fields are for reading only. */
+typedef struct hako_stream {
+    struct hako_channel* channel;
+    char* ring;
+    int doorbell_fd;
+    uint32_t put;  /* bytes written, modulo 2^32 */
+    uint32_t rung; /* the engine_waiting that was rung for last */
+    uint32_t reserved;
+    uint64_t bytes; /* bytes written */
+    uint64_t bytes_max;
+} hako_stream;
+
+/*
+ * Begins to stream the response of the INVOKE at hand; `content_type` NULL means
+ * application/octet-stream. The response buffer belongs to the stream from here on, but for what
+ * lies behind its first HAKO_STREAM_RING_BYTES. Answers 0, ENOTSUP if the response must come whole,
+ * or EINVAL if the type is longer than 255 bytes or not printable ASCII.
+ */
+static inline int hako_stream_open(
+    hako_stream* stream, const hako_shim* shim, const char* content_type
+) {
+    struct hako_channel* const channel = shim->channel;
+    const char* const type = content_type != NULL ? content_type : HAKO_STREAM_TYPE_DEFAULT;
+    size_t type_bytes = 0;
+    if (!hako_shim_takes_stream(shim)) {
+        return ENOTSUP;
+    }
+    for (; type[type_bytes] != '\0'; ++type_bytes) {
+        if (type[type_bytes] < ' ' || type[type_bytes] > '~') {
+            return EINVAL;
+        }
+    }
+    if (type_bytes >= HAKO_STREAM_TYPE_BYTES) {
+        return EINVAL;
+    }
+    memset(stream, 0, sizeof(*stream));
+    stream->channel = channel;
+    stream->ring = shim->response_area;
+    stream->doorbell_fd = shim->doorbell_fd;
+    stream->bytes_max = channel->stream_bytes_max;
+    memcpy(channel->stream_type, type, type_bytes + 1);
+    __atomic_store_n(&channel->worker_waiting, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&channel->stream_put, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(
+        &channel->stream_seq,
+        __atomic_load_n(&channel->request_seq, __ATOMIC_RELAXED),
+        __ATOMIC_RELEASE
+    );
+    return 0;
+}
+
+/*
+ * The next place to write at and, in `*bytes`, how much fits there without a gap: 0 while the
+ * engine has not taken enough. Zero-copy; publish it with hako_stream_commit.
+ */
+static inline char* hako_stream_look(const hako_stream* stream, size_t* bytes) {
+    const uint32_t taken = __atomic_load_n(&stream->channel->stream_taken, __ATOMIC_ACQUIRE);
+    const uint32_t at = stream->put % HAKO_STREAM_RING_BYTES;
+    const uint32_t room = HAKO_STREAM_RING_BYTES - (stream->put - taken);
+    const uint32_t to_end = HAKO_STREAM_RING_BYTES - at;
+    *bytes = room < to_end ? room : to_end;
+    return stream->ring + at;
+}
+
+/*
+ * Sleeps until there may be room; may return early, for instance with a signal. No wake-up is lost,
+ * for the reasons that hako_shim_sleep gives: here the words are worker_waiting and stream_taken.
+ */
+static inline void hako_stream_sleep(const hako_stream* stream) {
+    struct hako_channel* const channel = stream->channel;
+    __atomic_store_n(&channel->worker_waiting, 1, __ATOMIC_SEQ_CST);
+    const uint32_t taken = __atomic_load_n(&channel->stream_taken, __ATOMIC_SEQ_CST);
+    if (stream->put - taken == HAKO_STREAM_RING_BYTES) {
+        hako_futex_wait_(&channel->stream_taken, taken);
+    }
+    __atomic_store_n(&channel->worker_waiting, 0, __ATOMIC_RELAXED);
+}
+
+/* As hako_stream_look, but waits for room. */
+static inline char* hako_stream_room(const hako_stream* stream, size_t* bytes) {
+    for (;;) {
+        char* const place = hako_stream_look(stream, bytes);
+        if (*bytes != 0) {
+            return place;
+        }
+        hako_stream_sleep(stream);
+    }
+}
+
+/*
+ * Publishes `bytes` written at the place that hako_stream_look or hako_stream_room gave. Answers 0,
+ * EFBIG if the response becomes larger than it may be (nothing is published), or an errno value if
+ * the doorbell could not be rung.
+ */
+static inline int hako_stream_commit(hako_stream* stream, size_t bytes) {
+    struct hako_channel* const channel = stream->channel;
+    if (bytes > stream->bytes_max - stream->bytes) {
+        return EFBIG;
+    }
+    stream->bytes += bytes;
+    stream->put += HAKO_NUMBER_(uint32_t, bytes);
+    __atomic_store_n(&channel->stream_put, stream->put, __ATOMIC_SEQ_CST);
+    const uint32_t waiting = __atomic_load_n(&channel->engine_waiting, __ATOMIC_SEQ_CST);
+    if (waiting == 0 || waiting == stream->rung) {
+        return 0; /* it is awake, or about to be */
+    }
+    stream->rung = waiting;
+    return hako_ring_doorbell_(stream->doorbell_fd);
+}
+
+/* Writes all of `data`, waiting for room as often as it takes. Errors: as hako_stream_commit. */
+static inline int hako_stream_put(hako_stream* stream, const void* data, size_t bytes) {
+    const char* from = HAKO_FROM_VOID_(const char*, data);
+    while (bytes != 0) {
+        size_t room = 0;
+        char* const place = hako_stream_room(stream, &room);
+        const size_t part = room < bytes ? room : bytes;
+        memcpy(place, from, part);
+        const int error = hako_stream_commit(stream, part);
+        if (error != 0) {
+            return error;
+        }
+        from += part;
+        bytes -= part;
+    }
+    return 0;
+}
+
+/* Where the error that breaks off a stream is written before HAKO_RESPONSE_STREAM_ERROR:
+ * HAKO_STREAM_ERROR_BYTES_MAX bytes. */
+static inline char* hako_stream_error_buffer(const hako_stream* stream) {
+    return stream->ring + HAKO_STREAM_RING_BYTES;
+}
+/* A stream ends with hako_shim_respond: HAKO_RESPONSE_STREAM_END, _STREAM_ERROR, or _TOO_LARGE. */
 
 #ifdef __cplusplus
 }
