@@ -7,26 +7,26 @@
 #include <unordered_set>
 #include <utility>
 
-#include "engine/registry/control_request.h"
 #include "engine/registry/control_service.h"
+#include "engine/registry/request.h"
 
 // Inside of ControlService, shared by its source files.
 namespace hako::registry {
 
 struct ControlService::Call {
-    ControlRequest request;
+    const Request& request;
     std::span<const std::byte> blob;
     bool code_released = false;  // the operation let go of a package: collect when it is done
 
+    [[nodiscard]] bool has_zip() const noexcept { return request.blob() || !blob.empty(); }
     /// The uploaded zip, whichever way it came; empty if none did.
     [[nodiscard]] std::span<const std::byte> zip() const noexcept {
-        return request.zip ? std::span<const std::byte>(*request.zip) : blob;
+        return request.blob() ? std::span<const std::byte>(*request.blob()) : blob;
     }
 };
 
 struct ControlService::Route {
     std::string_view name;
-    Operation operation;
     Outcome (ControlService::*handle)(Call& call);
 };
 

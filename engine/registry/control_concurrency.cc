@@ -12,7 +12,6 @@
 #include "engine/registry/control_call.h"
 #include "engine/registry/digest.h"
 #include "engine/registry/json_writer.h"
-#include "engine/registry/validation.h"
 
 namespace hako::registry {
 
@@ -81,15 +80,11 @@ std::optional<ApiError> ControlService::change_reserved(
 }
 
 ControlService::Outcome ControlService::put_concurrency(Call& call) {
-    Validation validation;
-    validation.not_null(call.request.reserved.has_value(), "reservedConcurrentExecutions");
-    validation.range(call.request.reserved, "reservedConcurrentExecutions", 0, INT32_MAX);
-    if (auto fault = validation.result()) {
-        return std::unexpected(std::move(*fault));
-    }
     TRY_ASSIGN(const FunctionRef before, whole_function(call));
     TRY_ASSIGN(const BusyMark mark, mark_busy(before->name));
-    const auto count = static_cast<std::uint32_t>(*call.request.reserved);
+    const auto count = static_cast<std::uint32_t>(
+        std::min<std::int64_t>(call.request["ReservedConcurrentExecutions"].integer(), INT32_MAX)
+    );
     const std::uint64_t others =
         registry_.reserved_total() + reserved_pending_ - before->reserved_concurrency.value_or(0);
     if (count > 0 &&
@@ -177,21 +172,16 @@ std::optional<ApiError> ControlService::check_provisioned(
 }
 
 ControlService::Outcome ControlService::put_provisioned(Call& call) {
-    Validation validation;
-    validation.not_null(call.request.qualifier.has_value(), "qualifier");
-    validation.not_null(call.request.provisioned.has_value(), "provisionedConcurrentExecutions");
-    validation.range(call.request.provisioned, "provisionedConcurrentExecutions", 1, INT32_MAX);
-    if (auto fault = validation.result()) {
-        return std::unexpected(std::move(*fault));
-    }
     // Lambda refuses $LATEST here; hako has it, because it has no other version yet.
     TRY_ASSIGN(const FunctionName name, name_of(call, NameShape::kFunctionName));
     TRY_ASSIGN(const FunctionRef before, target(name));
     TRY_ASSIGN(const BusyMark mark, mark_busy(before->name));
-    if (auto fault = check_provisioned(*before, *call.request.provisioned)) {
+    const auto count = static_cast<std::uint32_t>(
+        std::min<std::int64_t>(call.request["ProvisionedConcurrentExecutions"].integer(), INT32_MAX)
+    );
+    if (auto fault = check_provisioned(*before, count)) {
         return std::unexpected(std::move(*fault));
     }
-    const auto count = static_cast<std::uint32_t>(*call.request.provisioned);
     if (auto fault = change_provisioned(before, count)) {
         return std::unexpected(std::move(*fault));
     }
@@ -201,11 +191,6 @@ ControlService::Outcome ControlService::put_provisioned(Call& call) {
 }
 
 ControlService::Outcome ControlService::get_provisioned(Call& call) {
-    Validation validation;
-    validation.not_null(call.request.qualifier.has_value(), "qualifier");
-    if (auto fault = validation.result()) {
-        return std::unexpected(std::move(*fault));
-    }
     TRY_ASSIGN(const FunctionName name, name_of(call, NameShape::kFunctionName));
     TRY_ASSIGN(const FunctionRef function, target(name));
     if (function->provisioned_count == 0) {
@@ -223,11 +208,6 @@ ControlService::Outcome ControlService::get_provisioned(Call& call) {
 }
 
 ControlService::Outcome ControlService::delete_provisioned(Call& call) {
-    Validation validation;
-    validation.not_null(call.request.qualifier.has_value(), "qualifier");
-    if (auto fault = validation.result()) {
-        return std::unexpected(std::move(*fault));
-    }
     TRY_ASSIGN(const FunctionName name, name_of(call, NameShape::kFunctionName));
     TRY_ASSIGN(const FunctionRef before, target(name));
     TRY_ASSIGN(const BusyMark mark, mark_busy(before->name));

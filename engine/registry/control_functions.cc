@@ -12,7 +12,6 @@
 #include "engine/registry/control_call.h"
 #include "engine/registry/digest.h"
 #include "engine/registry/runtimes.h"
-#include "engine/registry/validation.h"
 
 namespace hako::registry {
 
@@ -20,8 +19,6 @@ namespace {
 
 using Status = std::expected<void, ApiError>;
 
-constexpr std::int64_t kTimeoutSecondsMax = 900;
-constexpr std::int64_t kMemoryMibMax = 10240;
 constexpr std::size_t kEnvironmentBytesMax = 4096;
 constexpr std::size_t kTagsCountMax = 50;
 constexpr std::uint64_t kCodeBytesTotalMax = 80530636800;
@@ -50,45 +47,6 @@ constexpr std::array<std::string_view, 18> kReservedVariables = {
 
 bool is_reserved_variable(std::string_view key) {
     return std::ranges::find(kReservedVariables, key) != kReservedVariables.end();
-}
-
-void validate_environment(const ControlRequest& request, Validation& validation) {
-    for (const auto& [key, value] : *request.environment) {
-        if (!is_reserved_variable(key) && !is_environment_key(key)) {
-            validation.environment_keys();
-            return;
-        }
-    }
-}
-
-/// The constraints of the API model, all at once as Lambda reports them.
-Status check_constraints(const ControlRequest& request) {
-    Validation validation;
-    validation.range(request.memory_size, "memorySize", 128, kMemoryMibMax);
-    validation.range(request.timeout, "timeout", 1, kTimeoutSecondsMax);
-    validation.range(request.ephemeral_size, "ephemeralStorage.size", 512, 10240);
-    validation.length_max(request.description, "description", 256);
-    validation.length_max(request.handler, "handler", 128);
-    if (request.handler) {
-        validation.pattern(
-            *request.handler, is_handler(*request.handler), "handler", kHandlerPattern
-        );
-    }
-    if (request.role) {
-        validation.pattern(*request.role, is_role_arn(*request.role), "role", kRolePattern);
-    }
-    validation.enumeration(request.package_type, "packageType", {"Zip", "Image"});
-    validation.enumeration(request.architecture, "architectures", {"x86_64", "arm64"});
-    validation.enumeration(request.tracing_mode, "tracingConfig.mode", {"Active", "PassThrough"});
-    validation.enumeration(request.log_format, "loggingConfig.logFormat", {"JSON", "Text"});
-    validation.enumeration(request.snap_start, "snapStart.applyOn", {"PublishedVersions", "None"});
-    if (request.environment) {
-        validate_environment(request, validation);
-    }
-    if (auto fault = validation.result()) {
-        return std::unexpected(std::move(*fault));
-    }
-    return {};
 }
 
 Status check_environment(const StringPairs& environment) {
@@ -123,44 +81,51 @@ Status check_environment(const StringPairs& environment) {
 }
 
 /// What Lambda has and hako has not, although the value is one of Lambda's.
-Status check_features(const ControlRequest& request, std::string_view name) {
+Status check_features(const Request& request, std::string_view name) {
     const auto refuse = [](std::string_view member, std::string_view only) -> Status {
         return std::unexpected(invalid_parameter(
             fmt::format("Member '{}' is not supported by hako but for '{}'.", member, only)
         ));
     };
-    if (request.package_type.value_or("Zip") != "Zip") {
-        return refuse("PackageType", "Zip");
+    const model::Operation& operation = request.operation();
+    if (operation.find_member("Architectures") != nullptr) {
+        const std::vector<Value> architectures = request["Architectures"].items();
+        if (!architectures.empty() && architectures.front().text() != kArchitecture) {
+            return refuse("Architectures", kArchitecture);
+        }
     }
-    if (request.architecture.value_or(std::string(kArchitecture)) != kArchitecture) {
-        return refuse("Architectures", kArchitecture);
-    }
-    if (request.log_format.value_or("Text") != "Text") {
-        return refuse("LoggingConfig.LogFormat", "Text");
-    }
-    const std::string log_group = fmt::format("/aws/lambda/{}", name);
-    if (request.log_group.value_or(log_group) != log_group) {
-        return refuse("LoggingConfig.LogGroup", log_group);
-    }
-    if (request.snap_start.value_or("None") != "None") {
-        return refuse("SnapStart.ApplyOn", "None");
-    }
-    if (request.tags && request.tags->size() > kTagsCountMax) {
-        return std::unexpected(invalid_parameter("Number of tags exceeds resource tag limit."));
+    if (operation.find_member("LoggingConfig") != nullptr) {
+        const std::string log_group = fmt::format("/aws/lambda/{}", name);
+        if (request["LoggingConfig"]["LogGroup"].text_or(log_group) != log_group) {
+            return refuse("LoggingConfig.LogGroup", log_group);
+        }
     }
     return {};
 }
 
+void replace(std::string& field, const Value& value) {
+    if (value) {
+        field = value.text();
+    }
+}
+
+void replace(std::uint32_t& field, const Value& value) {
+    if (value) {
+        field = static_cast<std::uint32_t>(value.integer());
+    }
+}
+
 /// Enters the members given into `next` and checks what depends on several of them.
-Status configure(const ControlRequest& request, FunctionVersion& next) {
+Status configure(const Request& request, FunctionVersion& next) {
     TRY(check_features(request, next.name));
-    if (request.environment) {
-        TRY(check_environment(*request.environment));
-        next.environment = *request.environment;
+    if (const Value environment = request["Environment"]) {  // `{}` means no variables
+        StringPairs variables = environment["Variables"].pairs();
+        TRY(check_environment(variables));
+        next.environment = std::move(variables);
         next.environment_given = true;
     }
-    next.runtime = request.runtime.value_or(next.runtime);
-    next.handler = request.handler.value_or(next.handler);
+    replace(next.runtime, request["Runtime"]);
+    replace(next.handler, request["Handler"]);
     const auto kind = runtime_kind(next.runtime);
     if (!kind) {
         return std::unexpected(unknown_runtime(next.runtime));
@@ -169,18 +134,17 @@ Status configure(const ControlRequest& request, FunctionVersion& next) {
     if (auto fault = check_handler(next.runtime, next.kind, next.handler)) {
         return std::unexpected(std::move(*fault));
     }
-    next.role = request.role.value_or(next.role);
-    next.description = request.description.value_or(next.description);
-    next.tracing_mode = request.tracing_mode.value_or(next.tracing_mode);
-    next.memory_mib = static_cast<std::uint32_t>(request.memory_size.value_or(next.memory_mib));
-    next.timeout_s = static_cast<std::uint32_t>(request.timeout.value_or(next.timeout_s));
-    next.ephemeral_mib =
-        static_cast<std::uint32_t>(request.ephemeral_size.value_or(next.ephemeral_mib));
+    replace(next.role, request["Role"]);
+    replace(next.description, request["Description"]);
+    replace(next.tracing_mode, request["TracingConfig"]["Mode"]);
+    replace(next.memory_mib, request["MemorySize"]);
+    replace(next.timeout_s, request["Timeout"]);
+    replace(next.ephemeral_mib, request["EphemeralStorage"]["Size"]);
     return {};
 }
 
-Status check_revision(const ControlRequest& request, const FunctionVersion& function) {
-    if (request.revision_id && *request.revision_id != function.revision_id) {
+Status check_revision(const Request& request, const FunctionVersion& function) {
+    if (request["RevisionId"].text_or(function.revision_id) != function.revision_id) {
         return std::unexpected(ApiError{
             .status = 412,
             .code = "PreconditionFailedException",
@@ -191,13 +155,13 @@ Status check_revision(const ControlRequest& request, const FunctionVersion& func
     return {};
 }
 
-Status check_code_source(const ControlRequest& request, bool has_zip) {
-    if (request.s3_given && has_zip) {
+Status check_code_source(bool has_s3, bool has_zip) {
+    if (has_s3 && has_zip) {
         return std::unexpected(invalid_parameter(
             "Please do not provide other FunctionCode parameters when providing a ZipFile."
         ));
     }
-    if (request.s3_given) {
+    if (has_s3) {
         return std::unexpected(invalid_parameter(
             "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The "
             "specified bucket does not exist. hako: there is no S3 here, send the code as ZipFile."
@@ -214,8 +178,9 @@ Status check_code_source(const ControlRequest& request, bool has_zip) {
 /// Makes `next` durable, then visible: with the call's zip, if there is one.
 ControlService::Outcome ControlService::install(Call& call, FunctionVersion next, int status) {
     const std::span<const std::byte> zip = call.zip();
-    const bool has_zip = !zip.empty() || call.request.zip.has_value();
-    const bool is_dry_run = call.request.dry_run.value_or(false);
+    const bool has_zip = call.has_zip();
+    const bool is_dry_run = call.request.operation().find_member("DryRun") != nullptr &&
+                            call.request["DryRun"].boolean_or(false);
     next.last_modified = lambda_time(wall_us());
     next.revision_id = make_uuid();
     std::optional<ApiError> fault;
@@ -257,14 +222,15 @@ ControlService::Outcome ControlService::install(Call& call, FunctionVersion next
 }
 
 ControlService::Outcome ControlService::create_function(Call& call) {
-    const ControlRequest& request = call.request;
+    const Request& request = call.request;
     TRY_ASSIGN(const FunctionName name, name_of(call, NameShape::kFunctionName));
-    TRY(check_constraints(request));
-    const bool has_zip = !call.blob.empty() || request.zip.has_value();
-    if (!has_zip && !request.code_given) {
-        Validation validation;
-        validation.not_null(false, "code");
-        return std::unexpected(*validation.result());
+    const Value code = request["Code"];
+    if (!call.has_zip() && !code) {
+        // The model does not ask for it, because the package may come beside the JSON.
+        return std::unexpected(validation_error(
+            "1 validation error detected: Value null at 'code' failed to satisfy constraint: "
+            "Member must not be null"
+        ));
     }
     if (!name.qualifier.empty() && name.qualifier != "$LATEST") {
         return std::unexpected(invalid_parameter(
@@ -273,19 +239,22 @@ ControlService::Outcome ControlService::create_function(Call& call) {
             "function ARN."
         ));
     }
-    if (!request.runtime || !request.handler) {
+    if (!request["Runtime"] || !request["Handler"]) {
         return std::unexpected(invalid_parameter(
             "Runtime and Handler are mandatory parameters for functions created with deployment "
             "packages."
         ));
     }
-    TRY(check_code_source(request, has_zip));
+    TRY(check_code_source(code["S3Bucket"] || code["S3Key"], call.has_zip()));
     FunctionVersion next;
     next.name = std::string(name.name);
     next.arn = function_arn(registry_.identity(), name.name);
     next.role = fmt::format("arn:aws:iam::{}:role/hako", registry_.identity().account);
     TRY(configure(request, next));
-    next.tags = request.tags.value_or(StringPairs{});
+    next.tags = request["Tags"] ? request["Tags"].pairs() : StringPairs();
+    if (next.tags.size() > kTagsCountMax) {
+        return std::unexpected(invalid_parameter("Number of tags exceeds resource tag limit."));
+    }
     if (registry_.get(name.name) != nullptr) {
         return std::unexpected(conflict(fmt::format("Function already exist: {}", name.name)));
     }
@@ -302,10 +271,10 @@ ControlService::Outcome ControlService::create_function(Call& call) {
 
 ControlService::Outcome ControlService::update_code(Call& call) {
     TRY_ASSIGN(const FunctionName name, name_of(call, NameShape::kFunctionName));
-    TRY(check_constraints(call.request));
     TRY_ASSIGN(const FunctionRef before, target(name));
     TRY(check_features(call.request, before->name));
-    TRY(check_code_source(call.request, !call.blob.empty() || call.request.zip.has_value()));
+    const bool has_s3 = call.request["S3Bucket"] || call.request["S3Key"];
+    TRY(check_code_source(has_s3, call.has_zip()));
     TRY_ASSIGN(const BusyMark mark, mark_busy(name.name));
     TRY(check_revision(call.request, *before));
     return install(call, *before, 200);
@@ -313,7 +282,6 @@ ControlService::Outcome ControlService::update_code(Call& call) {
 
 ControlService::Outcome ControlService::update_configuration(Call& call) {
     TRY_ASSIGN(const FunctionName name, name_of(call, NameShape::kFunctionName));
-    TRY(check_constraints(call.request));
     TRY_ASSIGN(const FunctionRef before, target(name));
     TRY_ASSIGN(const BusyMark mark, mark_busy(name.name));
     TRY(check_revision(call.request, *before));

@@ -6,7 +6,6 @@
 #include "engine/base/result.h"
 #include "engine/registry/configuration_json.h"
 #include "engine/registry/control_call.h"
-#include "engine/registry/validation.h"
 
 namespace hako::registry {
 
@@ -62,16 +61,11 @@ ControlService::Outcome ControlService::get_configuration(Call& call) {
 }
 
 ControlService::Outcome ControlService::list_functions(Call& call) {
-    Validation validation;
-    validation.range(call.request.max_items, "maxItems", 1, 10000);
-    validation.enumeration(call.request.function_version, "functionVersion", {"ALL"});
-    if (auto fault = validation.result()) {
-        return std::unexpected(std::move(*fault));
-    }
     // Lambda takes up to 10000 and still gives 50 at a time.
-    const auto items_count =
-        static_cast<std::size_t>(std::min(call.request.max_items.value_or(kPageItems), kPageItems));
-    auto page = registry_.list(call.request.marker.value_or(""), items_count + 1);
+    const auto items_count = static_cast<std::size_t>(
+        std::min(call.request["MaxItems"].integer_or(kPageItems), kPageItems)
+    );
+    auto page = registry_.list(call.request["Marker"].text_or(""), items_count + 1);
     const bool has_more = page.size() > items_count;
     page.resize(std::min(page.size(), items_count));
     JsonWriter json;
@@ -81,7 +75,7 @@ ControlService::Outcome ControlService::list_functions(Call& call) {
             json,
             *function,
             registry_.identity(),
-            {.qualified_arn = call.request.function_version.has_value()}
+            {.qualified_arn = bool{call.request["FunctionVersion"]}}
         );
     }
     json.close_array();

@@ -21,6 +21,14 @@ constexpr std::size_t kRequestBytesMax = 70167211;
 // Longer requests are parsed on an offload thread: a base64 package takes tens of milliseconds.
 constexpr std::size_t kParseInlineBytesMax = 16384;
 
+ApiError unknown_operation(std::string_view operation) {
+    return {
+        .status = 404,
+        .code = "UnknownOperationException",
+        .message = fmt::format("hako does not know the operation '{}'.", operation),
+    };
+}
+
 ControlAnswer refusal(const ApiError& error) {
     return {.status = error.status, .error_code = error.code, .json = error.to_json()};
 }
@@ -63,30 +71,20 @@ ControlService::ControlService(
 const ControlService::Route* ControlService::find_route(std::string_view operation) {
     using S = ControlService;
     static constexpr std::array kRoutes = {
-        Route{"CreateFunction", kCreateFunction, &S::create_function},
-        Route{"UpdateFunctionCode", kUpdateFunctionCode, &S::update_code},
-        Route{
-            "UpdateFunctionConfiguration", kUpdateFunctionConfiguration, &S::update_configuration
-        },
-        Route{"GetFunction", kGetFunction, &S::get_function},
-        Route{"GetFunctionConfiguration", kGetFunctionConfiguration, &S::get_configuration},
-        Route{"ListFunctions", kListFunctions, &S::list_functions},
-        Route{"DeleteFunction", kDeleteFunction, &S::delete_function},
-        Route{"PutFunctionConcurrency", kPutFunctionConcurrency, &S::put_concurrency},
-        Route{"GetFunctionConcurrency", kGetFunctionConcurrency, &S::get_concurrency},
-        Route{"DeleteFunctionConcurrency", kDeleteFunctionConcurrency, &S::delete_concurrency},
-        Route{
-            "PutProvisionedConcurrencyConfig", kPutProvisionedConcurrencyConfig, &S::put_provisioned
-        },
-        Route{
-            "GetProvisionedConcurrencyConfig", kGetProvisionedConcurrencyConfig, &S::get_provisioned
-        },
-        Route{
-            "DeleteProvisionedConcurrencyConfig",
-            kDeleteProvisionedConcurrencyConfig,
-            &S::delete_provisioned
-        },
-        Route{"GetAccountSettings", kGetAccountSettings, &S::get_account_settings},
+        Route{"CreateFunction", &S::create_function},
+        Route{"UpdateFunctionCode", &S::update_code},
+        Route{"UpdateFunctionConfiguration", &S::update_configuration},
+        Route{"GetFunction", &S::get_function},
+        Route{"GetFunctionConfiguration", &S::get_configuration},
+        Route{"ListFunctions", &S::list_functions},
+        Route{"DeleteFunction", &S::delete_function},
+        Route{"PutFunctionConcurrency", &S::put_concurrency},
+        Route{"GetFunctionConcurrency", &S::get_concurrency},
+        Route{"DeleteFunctionConcurrency", &S::delete_concurrency},
+        Route{"PutProvisionedConcurrencyConfig", &S::put_provisioned},
+        Route{"GetProvisionedConcurrencyConfig", &S::get_provisioned},
+        Route{"DeleteProvisionedConcurrencyConfig", &S::delete_provisioned},
+        Route{"GetAccountSettings", &S::get_account_settings},
     };
     const auto found = std::ranges::find(kRoutes, operation, &Route::name);
     return found == kRoutes.end() ? nullptr : &*found;
@@ -95,24 +93,33 @@ const ControlService::Route* ControlService::find_route(std::string_view operati
 ControlAnswer ControlService::handle(
     std::string_view operation, std::string_view json, std::span<const std::byte> blob
 ) {
-    const Route* route = find_route(operation);
+    const model::Operation* known = model::find_operation(operation);
+    if (known == nullptr) {
+        return refusal(unknown_operation(operation));
+    }
+    return handle(*known, {}, json, blob);
+}
+
+ControlAnswer ControlService::handle(
+    const model::Operation& operation,
+    std::span<const model::Given> given,
+    std::string_view json,
+    std::span<const std::byte> blob
+) {
+    const Route* route = find_route(operation.name);
     if (route == nullptr) {
-        return refusal(ApiError{
-            .status = 404,
-            .code = "UnknownOperationException",
-            .message = fmt::format("hako does not know the operation '{}'.", operation),
-        });
+        return refusal(unknown_operation(operation.name));
     }
     if (json.size() > kRequestBytesMax) {
         return refusal(too_large(fmt::format(
             "Request must be smaller than {} bytes for the {} operation",
             kRequestBytesMax,
-            operation
+            operation.name
         )));
     }
-    std::expected<ControlRequest, ApiError> request;
-    const auto read = [&request, route, json] {
-        request = read_request(route->operation, route->name, json);
+    std::expected<Request, ApiError> request;
+    const auto read = [this, &request, &operation, given, json] {
+        request = reader_.read(operation, given, json);
     };
     if (json.size() > kParseInlineBytesMax) {
         runner_.run(read);
@@ -122,7 +129,7 @@ ControlAnswer ControlService::handle(
     if (!request) {
         return refusal(request.error());
     }
-    Call call{.request = std::move(*request), .blob = blob};
+    Call call{.request = *request, .blob = blob};
     Outcome outcome = dispatch(*route, call);
     if (call.code_released) {
         collect_code();
@@ -131,14 +138,13 @@ ControlAnswer ControlService::handle(
 }
 
 ControlService::Outcome ControlService::dispatch(const Route& route, Call& call) {
-    const bool takes_code =
-        route.operation == kCreateFunction || route.operation == kUpdateFunctionCode;
+    const bool takes_code = route.name == "CreateFunction" || route.name == "UpdateFunctionCode";
     if (!call.blob.empty() && !takes_code) {
         return std::unexpected(
             invalid_parameter(fmt::format("{} takes no code package.", route.name))
         );
     }
-    if (!call.blob.empty() && call.request.zip) {
+    if (!call.blob.empty() && call.request.blob()) {
         return std::unexpected(invalid_parameter(
             "The code package was given twice: as the frame's payload and as ZipFile."
         ));
@@ -148,15 +154,11 @@ ControlService::Outcome ControlService::dispatch(const Route& route, Call& call)
 
 std::expected<FunctionName, ApiError> ControlService::name_of(const Call& call, NameShape shape)
     const {
-    if (!call.request.function_name) {
-        Validation validation;
-        validation.not_null(false, "functionName");
-        return std::unexpected(*validation.result());
-    }
+    const bool has_qualifier = call.request.operation().find_member("Qualifier") != nullptr;
     const std::string_view qualifier =
-        call.request.qualifier ? std::string_view(*call.request.qualifier) : std::string_view();
+        has_qualifier ? call.request["Qualifier"].text_or("") : std::string_view();
     return resolve_function_name(
-        *call.request.function_name, qualifier, shape, registry_.identity()
+        call.request["FunctionName"].text(), qualifier, shape, registry_.identity()
     );
 }
 

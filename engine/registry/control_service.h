@@ -14,6 +14,7 @@
 #include "engine/registry/code_store.h"
 #include "engine/registry/function_version.h"
 #include "engine/registry/registry.h"
+#include "engine/registry/request.h"
 #include "engine/registry/store.h"
 
 namespace hako::registry {
@@ -56,9 +57,7 @@ struct LoadReport {
     Store& store, CodeStore& code_store, Registry& registry
 );
 
-/// Lambda's control operations: CreateFunction, UpdateFunctionCode, UpdateFunctionConfiguration,
-/// GetFunction, GetFunctionConfiguration, ListFunctions, DeleteFunction, Put/Get/Delete
-/// FunctionConcurrency, Put/Get/Delete ProvisionedConcurrencyConfig, GetAccountSettings. Lives on
+/// Lambda's control operations: those of engine/model that are served, but for invoking. Lives on
 /// the loop; everything given to it outlives it.
 class ControlService {
 public:
@@ -72,12 +71,21 @@ public:
     ControlService(const ControlService&) = delete;
     ControlService& operator=(const ControlService&) = delete;
 
-    /// Answers one operation; parks in the runner. `json` holds the members of the request, also
-    /// those that HTTP carries in the path or the query (FunctionName, Qualifier, Marker ...).
-    /// `blob` is the zip, in place of Code.ZipFile (base64). Both must outlive the call.
+    /// Answers one operation; parks in the runner. `given` are the members that came outside of
+    /// the body (model::collect_given), `json` is the body and may hold any member that is not in
+    /// `given`. `blob` is the zip, in place of Code.ZipFile (base64). All must outlive the call.
+    [[nodiscard]] ControlAnswer handle(
+        const model::Operation& operation,
+        std::span<const model::Given> given,
+        std::string_view json,
+        std::span<const std::byte> blob
+    );
+    /// The same by name, all members in `json`.
     [[nodiscard]] ControlAnswer handle(
         std::string_view operation, std::string_view json, std::span<const std::byte> blob
     );
+    /// What reads requests; const, for whoever else must check some (invoke's headers).
+    [[nodiscard]] const RequestReader& reader() const noexcept { return reader_; }
 
     /// Removes code nobody uses any more (call it after the last instance of an old version went).
     void collect_code();
@@ -133,6 +141,7 @@ private:
     CodeStore& code_store_;
     BlockingRunner& runner_;
     ControlOptions options_;
+    RequestReader reader_;
     std::unordered_set<std::string> busy_names_;  // functions that are being changed
     std::uint64_t reserved_pending_ = 0;  // asked for by operations that wait for the database
 };

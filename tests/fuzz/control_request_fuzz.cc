@@ -1,33 +1,19 @@
-#include <array>
+#include <string>
+#include <vector>
 
 #include "engine/base/ensure.h"
-#include "engine/registry/control_request.h"
 #include "engine/registry/digest.h"
+#include "engine/registry/request.h"
 #include "tests/fuzz/fuzz.h"
 
-// The JSON of control operations: byte 0 chooses the operation, the rest is its request.
+// Requests of every operation: byte 0 chooses the operation, a short text is its query, the rest is
+// its JSON.
 
 namespace {
 
 using namespace hako::registry;
 namespace fuzz = hako::fuzz;
-
-constexpr std::array<std::string_view, 14> kOperations = {
-    "CreateFunction",
-    "UpdateFunctionCode",
-    "UpdateFunctionConfiguration",
-    "GetFunction",
-    "GetFunctionConfiguration",
-    "ListFunctions",
-    "DeleteFunction",
-    "PutFunctionConcurrency",
-    "GetFunctionConcurrency",
-    "DeleteFunctionConcurrency",
-    "PutProvisionedConcurrencyConfig",
-    "GetProvisionedConcurrencyConfig",
-    "DeleteProvisionedConcurrencyConfig",
-    "GetAccountSettings",
-};
+namespace model = hako::model;
 
 /// What is stored as JSON comes back as it was.
 void check_pairs(const StringPairs& pairs) {
@@ -39,39 +25,88 @@ void check_pairs(const StringPairs& pairs) {
     ENSURE(again && *again == pairs, "a map survives being written");
 }
 
-void check_zip(const std::vector<std::byte>& zip) {
+void check_blob(const std::vector<std::byte>& blob) {
     const std::span<const std::uint8_t> bytes(
-        reinterpret_cast<const std::uint8_t*>(zip.data()), zip.size()
+        reinterpret_cast<const std::uint8_t*>(blob.data()), blob.size()
     );
     const auto again = from_base64(to_base64(bytes));
-    ENSURE(again && *again == zip, "base64 goes both ways");
+    ENSURE(again && *again == blob, "base64 goes both ways");
+}
+
+/// Every value can be asked for as what it was checked to be.
+void visit(const model::Type& type, const Value& value) {
+    if (!value) {
+        return;
+    }
+    (void)value.to_text();
+    switch (type.kind) {
+        case model::Kind::kList:
+            for (const Value& item : value.items()) {
+                visit(*type.element, item);
+            }
+            return;
+        case model::Kind::kMap:
+            if (type.element->kind == model::Kind::kString) {
+                check_pairs(value.pairs());
+            }
+            return;
+        case model::Kind::kStructure:
+            for (const model::Member& member : type.members) {
+                visit(*member.type, value[member.name]);
+            }
+            return;
+        case model::Kind::kInteger:
+        case model::Kind::kLong:
+            (void)value.integer();
+            return;
+        case model::Kind::kDouble:
+        case model::Kind::kTimestamp:
+            (void)value.number();
+            return;
+        case model::Kind::kBoolean:
+            (void)value.boolean();
+            return;
+        default:
+            (void)value.text();
+    }
+}
+
+void check_refusal(const ApiError& error) {
+    ENSURE(error.status == 400 && !error.code.empty(), "a refusal is the client's fault");
+    JsonDocument document;
+    const std::string body = error.to_json();
+    ENSURE(document.parse(body).has_value(), "the error is JSON, whatever it quotes");
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t bytes) {
+    static const RequestReader reader;
     fuzz::Input input(data, bytes);
-    const std::size_t index = input.take<std::uint8_t>() % kOperations.size();
-    // A copy of exactly the size: the JSON parser likes to read ahead.
-    const std::string json(input.rest());
-    const auto request =
-        read_request(static_cast<Operation>(1U << index), kOperations[index], json);
-    if (!request) {
-        const ApiError& error = request.error();
-        ENSURE(error.status == 400 && !error.code.empty(), "a refusal is the client's fault");
-        JsonDocument document;
-        const std::string body = error.to_json();
-        ENSURE(document.parse(body).has_value(), "the error is JSON, whatever it quotes");
+    const auto operations = model::operations();
+    const model::Operation& operation = operations[input.take<std::uint8_t>() % operations.size()];
+    model::Route route{.operation = &operation};
+    route.labels.fill("%61b");
+    const std::string query(input.take_text());
+    const auto given =
+        model::collect_given(route, query, [](std::string_view) { return std::string_view(); });
+    if (!given) {
         return 0;
     }
-    if (request->environment) {
-        check_pairs(*request->environment);
+    // A copy of exactly the size: the JSON parser likes to read ahead.
+    const std::string json(input.rest());
+    const auto request = reader.read(operation, *given, json);
+    if (!request) {
+        check_refusal(request.error());
+        return 0;
     }
-    if (request->tags) {
-        check_pairs(*request->tags);
+    for (const model::Member& member : operation.members) {
+        if (member.place != model::Place::kPayload) {
+            visit(*member.type, (*request)[member.name]);
+        }
     }
-    if (request->zip) {
-        check_zip(*request->zip);
+    if (request->blob()) {
+        check_blob(*request->blob());
     }
     return 0;
 }

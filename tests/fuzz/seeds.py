@@ -63,14 +63,15 @@ SEEDS = {
         b"\x00\x01\x02{}\x24\x40\x00\x04\x03\x10\x00\x00\x00" + b"\x00" * 8 + b"\x05\x06\x02",
         b"\x00\x01\x00\x00\x00\x00\x04\x05" + b"\xff" * 12 + b"\x05\x03\x80\x00" + b"\x01" * 8,
     ],
-    "control_request": [
-        b"\x00" + b'{"FunctionName":"f","Runtime":"python3.11","Handler":"a.b",'
+    "control_request": [  # operation (in the order of engine/model), length of the query, query
+        b"\x03\x00" + b'{"FunctionName":"f","Runtime":"python3.11","Handler":"a.b",'
         b'"Role":"arn:aws:iam::123456789012:role/r","Code":{"ZipFile":"UEsFBg=="},'
         b'"Environment":{"Variables":{"AB":"\\u00e9"}},"Timeout":3,"Tags":{"a":"b"},'
         b'"VpcConfig":{"SubnetIds":[]},"Architectures":["x86_64"]}',
-        b"\x05" + b'{"MaxItems":50,"Marker":null}',
-        b"\x07" + b'{"FunctionName":"f","ReservedConcurrentExecutions":1}',
-        b"\x01" + b'{"FunctionName":"f","DryRun":true,"ZipFile":"AAAA","Publish":false}',
+        b"\x08\x0dMarker=a%2Fb+" + b'{"MaxItems":50,"FunctionVersion":null}',
+        b"\x04\x00" + b'{"DryRun":true,"ZipFile":"AAAA","Publish":false}',
+        b"\x0d\x00" + b'{"Name":"live","FunctionVersion":"1",'
+        b'"RoutingConfig":{"AdditionalVersionWeights":{"2":0.25}}}',
     ],
     "frame_codec": [
         b"\x01" + frame(INVOKE, 7, invoke_meta(b"f", b"1", b"{}")),
@@ -102,6 +103,11 @@ SEEDS = {
         b"allow socket if arg0 == AF_UNIX and arg1 & 0xf == SOCK_STREAM  # local\n"
         b"errno EPERM socket  # others\nallow prctl if arg1.64 == 0x100000000  # wide\n",
         b"default kill  # d\nabove 0x1d0 kill  # a\nallow cachestat  # new\n",
+    ],
+    "route": [
+        b"\x04POST\x13Qualifier=%24LATEST" + b"/2015-03-31/functions/a%3Ab/invocations",
+        b"\x03GET\x08List=ALL" + b"/2019-09-30/functions/f/provisioned-concurrency/",
+        b"\x06DELETE\x15tagKeys=a+b&tagKeys=%" + b"/2017-03-31/tags/arn%3Aaws",
     ],
     "settings": [
         b'state = "/tmp/x"\nbilling_increment_ms = 1\nprice_per_gb_s = 0.1\n',

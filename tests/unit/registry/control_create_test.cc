@@ -38,9 +38,9 @@ std::vector<Refused> broken_constraints() {
          )},
         {R"("Timeout":0,"MemorySize":1)",
          validation,
-         "2 validation errors detected: Value '1' at 'memorySize' failed to satisfy constraint: "
-         "Member must have value greater than or equal to 128; Value '0' at 'timeout' failed to "
-         "satisfy constraint: Member must have value greater than or equal to 1"},
+         "2 validation errors detected: Value '0' at 'timeout' failed to satisfy constraint: "
+         "Member must have value greater than or equal to 1; Value '1' at 'memorySize' failed to "
+         "satisfy constraint: Member must have value greater than or equal to 128"},
         {R"("Description":")" + d257 + "\"",
          validation,
          constraint(d257, "description", "Member must have length less than or equal to 256")},
@@ -74,12 +74,12 @@ std::vector<Refused> broken_values() {
          validation,
          "1 validation error detected: Value at 'environment.variables' failed to satisfy "
          "constraint: Map keys must satisfy constraint: [Member must satisfy regular expression "
-         "pattern: [a-zA-Z]([a-zA-Z0-9_])+]"},
-        {R"("Environment":{"Variables":{"AWS_REGION":"x","ok":"y","_HANDLER":"z"}})",
+         "pattern: [a-zA-Z]([a-zA-Z0-9_])+, Member must not be null]"},
+        {R"("Environment":{"Variables":{"AWS_REGION":"x","ok":"y","LAMBDA_TASK_ROOT":"z"}})",
          parameter,
          "Lambda was unable to configure your environment variables because the environment "
          "variables you have provided contains reserved keys that are currently not supported for "
-         "modification. Reserved keys used in this request: AWS_REGION, _HANDLER"},
+         "modification. Reserved keys used in this request: AWS_REGION, LAMBDA_TASK_ROOT"},
         {R"("Environment":{"Variables":{"kk":")" + long_value + "\"}}",
          parameter,
          "Lambda was unable to configure your environment variables because the environment "
@@ -90,10 +90,10 @@ std::vector<Refused> broken_values() {
          "The value of the environment variable 'kk' has a NUL in it."},
         {R"("Environment":{"Variables":{"kk":"a","kk":"b"}})",
          content,
-         json + "'Variables.kk' is there twice"},
+         json + "'Environment.Variables.kk' is there twice"},
         {R"("Environment":{"Variables":{"kk":1}})",
          content,
-         json + "'Variables.kk' must be a string"},
+         json + "'Environment.Variables.kk' must be a string"},
         {R"("Environment":{"Vars":{}})",
          parameter,
          "Member 'Vars' is not known to Environment: hako does not ignore what it does not know."},
@@ -139,7 +139,7 @@ std::vector<Refused> absent_features() {
         {R"("Code":{"S3Bucket":"bucket","S3Key":"key"})",
          parameter,
          "Please do not provide other FunctionCode parameters when providing a ZipFile."},
-        {R"("Code":{"ZipFile":"!"})", content, json + "'ZipFile' must be base64"},
+        {R"("Code":{"ZipFile":"!"})", content, json + "'Code.ZipFile' must be base64"},
         {R"("Code":{"ZipFile":""})",
          parameter,
          "The code package was given twice: as the frame's payload and as ZipFile."},
@@ -291,7 +291,7 @@ TEST_F(Control, CreateRefusesWhatIsMissing) {
     expect_refused(
         call(
             "CreateFunction",
-            R"({"FunctionName":"f","Runtime":"native","Handler":"h","Code":{"S3Bucket":"b"}})"
+            R"({"FunctionName":"f","Runtime":"native","Handler":"h","Code":{"S3Bucket":"bucket","S3Key":"k"}})"
         ),
         400,
         "InvalidParameterValueException",

@@ -5,7 +5,6 @@
 #include "engine/registry/digest.h"
 #include "engine/registry/json_reader.h"
 #include "engine/registry/json_writer.h"
-#include "engine/registry/validation.h"
 #include "tests/unit/registry/fixture.h"
 
 namespace hako::registry {
@@ -114,56 +113,6 @@ TEST(JsonReader, CapsDepthAndWantsAnObject) {
     EXPECT_TRUE(document.parse(nested(kJsonDepthMax - 2)));
     EXPECT_FALSE(document.parse(nested(kJsonDepthMax)));
     EXPECT_FALSE(document.parse(nested(100000)));
-}
-
-TEST(Validation, WordsFaultsAsLambdaDoes) {
-    Validation validation;
-    EXPECT_FALSE(validation.result());
-    validation.range(64, "memorySize", 128, 10240);
-    EXPECT_EQ(
-        validation.result()->message,
-        "1 validation error detected: Value '64' at 'memorySize' failed to satisfy constraint: "
-        "Member must have value greater than or equal to 128"
-    );
-    validation.not_null(false, "code");
-    EXPECT_EQ(
-        validation.result()->message,
-        "2 validation errors detected: Value '64' at 'memorySize' failed to satisfy constraint: "
-        "Member must have value greater than or equal to 128; Value null at 'code' failed to "
-        "satisfy constraint: Member must not be null"
-    );
-    EXPECT_EQ(validation.result()->to_json().find("\"Type\""), std::string::npos);
-}
-
-TEST(Validation, CountsCharactersNotBytes) {
-    Validation validation;
-    validation.length_max("\xc3\xa9\xc3\xa9", "description", 2);
-    EXPECT_FALSE(validation.result());
-    validation.length_max("abc", "description", 2);
-    EXPECT_TRUE(validation.result());
-}
-
-TEST(Validation, KnowsRoleArns) {
-    for (const char* good :
-         {"arn:aws:iam::123456789012:role/r",
-          "arn:aws:iam::123456789012:rolex",
-          "arn:aws-us-gov:iam::123456789012:role/path/r",
-          "arn:aws:iam::123456789012:role/",  // the pattern's `/?` may be nothing, its class has
-                                              // `/`
-          "arn::iam::123456789012:role/r"}) {
-        EXPECT_TRUE(is_role_arn(good)) << good;
-    }
-    for (const char* bad :
-         {"",
-          "arn",
-          "role",
-          "arn:aws:iam::12345678901:role/r",
-          "arn:aws:iam::123456789012:role",
-          "arn:aws:iam::123456789012:role/a b",
-          "arn:aws:s3::123456789012:role/r",
-          "arn:aws:iam::12345678901x:role/r"}) {
-        EXPECT_FALSE(is_role_arn(bad)) << bad;
-    }
 }
 
 TEST(ApiError, SpellsMessageAsEachErrorDoes) {
