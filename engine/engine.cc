@@ -12,6 +12,9 @@
 #include "engine/base/clock.h"
 #include "engine/base/ensure.h"
 #include "engine/gateway/frame/server.h"
+#include "engine/gateway/http/router.h"
+#include "engine/gateway/http/server.h"
+#include "engine/gateway/lambda/api.h"
 #include "engine/instance/invoker.h"
 #include "engine/instance/manager.h"
 #include "engine/instance/spawner_link.h"
@@ -63,7 +66,11 @@ struct Engine::Parts {
 
     [[nodiscard]] std::expected<void, registry::Failure> open_stores();
     [[nodiscard]] std::expected<void, registry::Failure> build();
+    void build_http();
     [[nodiscard]] std::string status_json() const;
+    [[nodiscard]] observe::Metrics metrics_now() const;
+    [[nodiscard]] std::uint32_t requests_in_flight() const;
+    [[nodiscard]] Result<void> accept_clients();
     void serve();
     void drain();
     void on_signal(int signal_number);
@@ -86,6 +93,9 @@ struct Engine::Parts {
     std::unique_ptr<instance::Invoker> invoker;
     std::unique_ptr<registry::ControlService> control;
     std::unique_ptr<gateway::FrameServer> frames;
+    std::unique_ptr<gateway::lambda::Api> api;
+    std::unique_ptr<gateway::http::Router> router;
+    std::unique_ptr<gateway::http::HttpServer> http;
     std::function<void()> on_ready;
     std::function<void()> on_stopping;
     fiber::FiberId drainer;
@@ -229,16 +239,61 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
             .requests_max = settings.requests_max,
         }
     );
+    build_http();
     return {};
 }
 
-std::string Engine::Parts::status_json() const {
+void Engine::Parts::build_http() {
+    const config::Settings& settings = input.settings;
+    constexpr std::int64_t kSecondUs = 1'000'000;
+    api = std::make_unique<gateway::lambda::Api>(gateway::lambda::ApiServices{
+        .invoker = *invoker,
+        .control = *control,
+        .registry = *functions,
+        .engine_status_json = [this] { return status_json(); },
+        .metrics_text = [this] { return metrics_now().to_prometheus(now_us()); },
+        .payload_bytes_max = settings.payload_bytes_max,
+    });
+    router = std::make_unique<gateway::http::Router>(
+        std::vector<gateway::http::Handler*>{api.get()}, nullptr
+    );
+    http = std::make_unique<gateway::http::HttpServer>(
+        *loop,
+        *router,
+        gateway::http::HttpLimits{
+            .connections_max = settings.http_connections_max,
+            .requests_max = settings.requests_max,
+            .head =
+                {
+                    .line_bytes_max = settings.http_header_bytes_max / 2,
+                    .bytes_max = settings.http_header_bytes_max,
+                },
+            .header_us = settings.http_header_timeout_s * kSecondUs,
+            .body_us = settings.http_body_timeout_s * kSecondUs,
+            .idle_us = settings.http_idle_timeout_s * kSecondUs,
+            .write_us = settings.http_write_timeout_s * kSecondUs,
+            .buffer_bytes_max = settings.http_buffer_bytes_max,
+        }
+    );
+}
+
+observe::Metrics Engine::Parts::metrics_now() const {
     observe::Metrics now = metrics;
     now.in_flight_count = invoker->in_flight_count();
     now.instances_count = manager->instance_count();
     now.instances_idle_count = manager->idle_count();
     now.connections_count = frames->connection_count();
+    now.http_connections_count = http->connection_count();
     now.log_dropped_bytes = logs->dropped_bytes();
+    return now;
+}
+
+std::uint32_t Engine::Parts::requests_in_flight() const {
+    return frames->in_flight_count() + http->in_flight_count();
+}
+
+std::string Engine::Parts::status_json() const {
+    const observe::Metrics now = metrics_now();
     return fmt::format(
         R"({{"Version":"{}","Pid":{},"KeeperPid":{},"SpawnerPid":{},"SpawnerNumber":{},)"
         R"("UptimeUs":{},"Functions":{},"Instances":{},)"
@@ -274,25 +329,33 @@ void Engine::Parts::serve() {
             manager->on_change(nullptr, function);
         }
     }
-    for (UniqueFd& listener : input.frame_listeners) {
-        if (const Result<void> serving =
-                frames->serve(std::move(listener), input.listeners_are_shared);
-            !serving) {
-            log_line(Level::kError, "frame", "cannot accept: {}", serving.error().what);
-            exit_code = 1;
-            loop->stop_now();
-            return;
-        }
+    if (const Result<void> accepting = accept_clients(); !accepting) {
+        log_line(Level::kError, "engine", "cannot accept: {}", accepting.error().what);
+        exit_code = 1;
+        loop->stop_now();
+        return;
     }
     log_line(
         Level::kInfo,
         "engine",
-        "ready socket={} functions={} features={:#x}",
+        "ready socket={} http_socket={} http={} functions={} features={:#x}",
         input.settings.socket,
+        input.settings.http_socket,
+        input.settings.http,
         functions->functions_count(),
         link->features()
     );
     on_ready();
+}
+
+Result<void> Engine::Parts::accept_clients() {
+    for (startup::Listener& listener : input.frame_listeners) {
+        TRY(frames->serve(std::move(listener.fd), listener.is_shared));
+    }
+    for (startup::Listener& listener : input.http_listeners) {
+        TRY(http->serve(std::move(listener.fd), listener.is_shared));
+    }
+    return {};
 }
 
 void Engine::Parts::on_spawner_up(const spawner::Started& started) {
@@ -363,32 +426,34 @@ void Engine::Parts::drain() {
     const std::int64_t deadline_us =
         now_us() + std::int64_t{input.settings.drain_timeout_s} * 1'000'000;
     on_stopping();
-    log_line(Level::kInfo, "engine", "draining in_flight={}", frames->in_flight_count());
+    log_line(Level::kInfo, "engine", "draining in_flight={}", requests_in_flight());
     drainer = loop->scheduler().self();
     frames->on_drained = [this] { loop->scheduler().unpark(drainer); };
+    http->on_drained = frames->on_drained;
     frames->stop_accepting();
-    while (frames->in_flight_count() > 0) {
+    http->stop_accepting();
+    while (requests_in_flight() > 0) {
         if (!loop->park_until(deadline_us)) {
             log_line(
                 Level::kWarning,
                 "engine",
                 "drain_timeout_s={} has passed: ending in_flight={}",
                 input.settings.drain_timeout_s,
-                frames->in_flight_count()
+                requests_in_flight()
             );
             invoker->cancel_all();
             break;
         }
     }
     const std::int64_t end_us = now_us() + kEndUs;
-    while (frames->in_flight_count() > 0 && loop->park_until(end_us)) {
+    while (requests_in_flight() > 0 && loop->park_until(end_us)) {
     }
     const std::size_t left_count = manager->end_all(end_us);
     if (left_count > 0) {
         log_line(Level::kWarning, "engine", "instances still ending count={}", left_count);
     }
     // Connections close by themselves once their last answer has been sent.
-    while (frames->connection_count() > 0 &&
+    while (frames->connection_count() + http->connection_count() > 0 &&
            loop->sleep_until(std::min(end_us, now_us() + 1'000)) && now_us() < end_us) {
     }
     loop->stop_now();
@@ -434,9 +499,15 @@ int Engine::run(const std::function<void()>& on_ready, const std::function<void(
         parts.exit_code = 1;
     }
     parts.link->close();
-    if (!parts.input.listeners_are_shared) {
-        // Fails where the folder is not ours; the next start replaces what is left.
+    const auto is_shared = [](const std::vector<startup::Listener>& listeners) {
+        return std::ranges::any_of(listeners, &startup::Listener::is_shared);
+    };
+    // Fails where the folder is not ours; the next start replaces what is left.
+    if (!is_shared(parts.input.frame_listeners)) {
         (void)::unlink(parts.input.settings.socket.c_str());
+    }
+    if (!is_shared(parts.input.http_listeners) && !parts.input.settings.http_socket.empty()) {
+        (void)::unlink(parts.input.settings.http_socket.c_str());
     }
     log_line(Level::kInfo, "engine", "stopped exit_code={}", parts.exit_code);
     return parts.exit_code;

@@ -11,6 +11,7 @@
 #include "engine/config/settings.h"
 #include "engine/registry/api_error.h"
 #include "engine/registry/state_dir.h"
+#include "engine/startup/listener.h"
 
 namespace hako {
 
@@ -18,9 +19,9 @@ namespace hako {
 struct EngineInput {
     config::Settings settings;
     registry::StateDir state;
-    std::vector<UniqueFd> frame_listeners;
-    bool listeners_are_shared = false;  // they were passed to us: systemd goes on listening
-    UniqueFd keeper_socket;             // the spawner's keeper: engine/wire/keeper_protocol.h
+    std::vector<startup::Listener> frame_listeners;
+    std::vector<startup::Listener> http_listeners;
+    UniqueFd keeper_socket;  // the spawner's keeper: engine/wire/keeper_protocol.h
     int keeper_pid = -1;
 };
 

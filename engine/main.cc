@@ -16,7 +16,9 @@
 
 #include <fmt/format.h>
 
+#include "engine/base/ensure.h"
 #include "engine/config/parse.h"
+#include "engine/config/tcp_address.h"
 #include "engine/engine.h"
 #include "engine/observe/engine_log.h"
 #include "engine/startup/listener.h"
@@ -83,36 +85,65 @@ std::string describe(const Error& error) {
                                 : fmt::format("{}: {}", error.what, std::strerror(error.sys_errno));
 }
 
-struct Listeners {
-    std::vector<UniqueFd> fds;
-    bool are_shared = false;
-};
+using Listeners = startup::ActivatedListeners;
 
-std::expected<Listeners, StartFailure> open_listeners(
-    const config::Settings& settings, const EngineUser& user
+std::expected<void, StartFailure> open_unix(
+    const config::Settings& settings,
+    const EngineUser& user,
+    const std::string& path,
+    std::vector<startup::Listener>& into
 ) {
-    auto activated = startup::take_activated_listeners();
-    if (!activated) {
-        return std::unexpected(StartFailure{kExitSocketUnusable, describe(activated.error())});
-    }
-    if (!activated->empty()) {
-        return Listeners{.fds = *std::move(activated), .are_shared = true};
-    }
     auto opened = startup::open_unix_listener({
-        .path = settings.socket,
+        .path = path,
         .mode = static_cast<mode_t>(settings.socket_mode),
         .uid = user.uid,
         .gid = user.gid,
     });
     if (!opened) {
         return std::unexpected(StartFailure{
-            kExitSocketUnusable,
-            fmt::format("socket {}: {}", settings.socket, describe(opened.error()))
+            kExitSocketUnusable, fmt::format("socket {}: {}", path, describe(opened.error()))
         });
     }
-    Listeners listeners;
-    listeners.fds.push_back(*std::move(opened));
-    return listeners;
+    into.push_back({.fd = *std::move(opened)});
+    return {};
+}
+
+std::expected<void, StartFailure> open_tcp(
+    const config::Settings& settings, std::vector<startup::Listener>& into
+) {
+    const auto addresses = config::read_tcp_addresses(settings.http);
+    ENSURE(addresses.has_value(), "the settings have been checked");
+    for (const config::TcpAddress& address : *addresses) {
+        auto opened = startup::open_tcp_listener(address.address, address.bytes, address.is_any);
+        if (!opened) {
+            return std::unexpected(StartFailure{
+                kExitSocketUnusable,
+                fmt::format("http {}: {}", settings.http, describe(opened.error()))
+            });
+        }
+        into.push_back({.fd = *std::move(opened)});
+    }
+    return {};
+}
+
+// Of each kind: what systemd passed, else what the settings say.
+std::expected<Listeners, StartFailure> open_listeners(
+    const config::Settings& settings, const EngineUser& user
+) {
+    auto listeners = startup::take_activated_listeners();
+    if (!listeners) {
+        return std::unexpected(StartFailure{kExitSocketUnusable, describe(listeners.error())});
+    }
+    if (listeners->frame.empty()) {
+        TRY(open_unix(settings, user, settings.socket, listeners->frame));
+    }
+    if (listeners->http.empty()) {
+        if (!settings.http_socket.empty()) {
+            TRY(open_unix(settings, user, settings.http_socket, listeners->http));
+        }
+        TRY(open_tcp(settings, listeners->http));
+    }
+    return *std::move(listeners);
 }
 
 std::vector<std::string> spawner_arguments(const config::Settings& settings) {
@@ -230,8 +261,8 @@ std::expected<Prepared, StartFailure> prepare(const config::Settings& settings) 
             {
                 .settings = settings,
                 .state = *std::move(state),
-                .frame_listeners = std::move(listeners->fds),
-                .listeners_are_shared = listeners->are_shared,
+                .frame_listeners = std::move(listeners->frame),
+                .http_listeners = std::move(listeners->http),
                 .keeper_socket = std::move(socket),
                 .keeper_pid = keeper_pid,
             },

@@ -45,6 +45,8 @@ public:
     }
     void append(std::string_view text) { append(text.data(), text.size()); }
     void clear() noexcept { size_ = 0; }
+    /// Takes back the last `bytes`.
+    void drop_back(std::size_t bytes) noexcept { size_ -= bytes; }
     /// Empties it and gives the memory back if it is larger than `keep_bytes`.
     void shrink(std::size_t keep_bytes) noexcept {
         size_ = 0;

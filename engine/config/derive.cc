@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "engine/config/tcp_address.h"
+
 namespace hako::config {
 
 namespace {
@@ -85,6 +87,15 @@ void derive(Settings& settings, const ParseWorld& world) {
         settings.socket = settings.state == kSystemState ? std::string(kSystemSocket)
                                                          : settings.state + "/hako.sock";
     }
+    if (settings.http_socket.empty()) {
+        const std::size_t folder_bytes = settings.socket.rfind('/') + 1;
+        settings.http_socket = settings.socket.substr(0, folder_bytes) + "http.sock";
+    }
+    for (std::string* given : {&settings.http, &settings.http_socket}) {
+        if (*given == "none") {
+            given->clear();
+        }
+    }
     if (settings.engine_user.empty() && world.is_root) {
         settings.engine_user = world.has_hako_user ? "hako" : std::string(kEngineUid);
     }
@@ -114,6 +125,28 @@ std::optional<std::string> check(const Settings& settings) {
             fmt::format("an absolute path of at most {} bytes", kSocketPathMax)
         );
     }
+    const bool has_http_socket = !settings.http_socket.empty();
+    if (has_http_socket &&
+        (settings.http_socket.front() != '/' || settings.http_socket.size() > kSocketPathMax ||
+         settings.http_socket == settings.socket)) {
+        return fault(
+            "http_socket",
+            settings.http_socket,
+            fmt::format(
+                "none, or an absolute path of at most {} bytes that is not the socket's",
+                kSocketPathMax
+            )
+        );
+    }
+    if (!read_tcp_addresses(settings.http)) {
+        return fault(
+            "http",
+            settings.http,
+            "none, or ADDRESS:PORT separated by commas (at most 16), an ADDRESS being IPv4, "
+            "[IPv6], "
+            "localhost or *"
+        );
+    }
     if (!is_account(settings.account)) {
         return fault("account", settings.account, "twelve digits");
     }
@@ -134,7 +167,7 @@ std::optional<std::string> check(const Settings& settings) {
     if (fibers_max(settings) > kFibersLimit) {
         return fmt::format(
             "connections_max ({}), requests_max ({}), concurrency_max ({}) and instances_max ({}) "
-            "are too much together: at most 2 x connections + requests + 2 x concurrency + "
+            "are too much together: at most 2 x connections + 2 x requests + 2 x concurrency + "
             "instances = {}",
             settings.connections_max,
             settings.requests_max,
@@ -147,9 +180,10 @@ std::optional<std::string> check(const Settings& settings) {
 }
 
 std::uint64_t fibers_max(const Settings& settings) noexcept {
-    // A reader and a writer for each connection; one for each request; one for each start, which an
-    // admitted invocation waits for or a provisioned instance needs; one for each instance's end.
-    return 2 * std::uint64_t{settings.connections_max} + settings.requests_max +
+    // A reader and a writer for each connection; one for each request, by frame and by HTTP; one
+    // for each start, which an admitted invocation waits for or a provisioned instance needs; one
+    // for each instance's end.
+    return 2 * std::uint64_t{settings.connections_max} + 2 * std::uint64_t{settings.requests_max} +
            2 * std::uint64_t{settings.concurrency_max} + settings.instances_max + kOwnFibers;
 }
 

@@ -15,6 +15,8 @@ struct Settings {
     std::string state;
     std::string socket;
     std::uint32_t socket_mode = 0;  // permission bits
+    std::string http;               // TCP addresses of the HTTP front door; empty: none
+    std::string http_socket;        // its Unix socket; empty: none
     std::string spawner;            // path of the spawner's executable
     std::string zygote;             // path of the native zygote's executable
     std::string zygote_python;      // path of the Python zygote's executable; may be missing
@@ -44,6 +46,14 @@ struct Settings {
     std::uint32_t connections_max = 0;
     std::uint32_t frames_in_flight_max = 0;  // per connection
     std::uint32_t requests_max = 0;          // of all connections
+    // HTTP
+    std::uint32_t http_connections_max = 0;
+    std::uint32_t http_header_bytes_max = 0;
+    std::uint32_t http_header_timeout_s = 0;
+    std::uint32_t http_body_timeout_s = 0;
+    std::uint32_t http_idle_timeout_s = 0;
+    std::uint32_t http_write_timeout_s = 0;
+    std::uint64_t http_buffer_bytes_max = 0;
     // Accounting
     std::uint32_t billing_increment_ms = 0;
     double price_per_gb_s = 0;

@@ -19,6 +19,8 @@ struct InvokeCall {
     std::string_view client_context;  ///< decoded JSON, may be empty
     wire::InvocationType invocation_type = wire::InvocationType::kRequestResponse;
     wire::LogType log_type = wire::LogType::kNone;
+    std::string_view request_id = {};  ///< a UUID that the caller was told; empty: a new one
+    std::string_view trace_id = {};    ///< X-Amzn-Trace-Id; over 127 bytes the function gets none
 };
 
 /// How a streamed answer begins. Views are valid only during `on_begin`.

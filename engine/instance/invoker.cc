@@ -19,6 +19,9 @@ namespace hako::instance {
 
 using meter::Outcome;
 
+// With its NUL.
+constexpr std::size_t kTraceIdBytes = sizeof(hako_channel::trace_id);
+
 Invoker::Invoker(const Parts& parts, const InvokerOptions& options)
     : loop_(parts.loop),
       registry_(parts.registry),
@@ -32,7 +35,8 @@ Invoker::~Invoker() = default;
 void Invoker::invoke(const InvokeCall& call, InvokeObserver& observer) {
     Run run(call, observer);
     run.arrived_us = loop_.turn_now_us();
-    run.request_id = ids_.next();
+    const auto given_id = meter::RequestId::parse(call.request_id);
+    run.request_id = given_id ? *given_id : ids_.next();
     run.request_id.write_text(run.id_text.data());
     if (!admit(run)) {
         return;
@@ -273,7 +277,7 @@ void Invoker::call_instance(Run& run) {
         .client_context = call.client_context,
         .request_id = run.id(),
         .function_arn = arn,
-        .trace_id = {},
+        .trace_id = call.trace_id.size() < kTraceIdBytes ? call.trace_id : std::string_view(),
         .deadline_unix_ms = (run.start_wall_us + timeout_us) / 1'000,
         .deadline_monotonic_us = run.handed_over_us + timeout_us,
         .stream_bytes_max = run.relay ? options_.stream.bytes_max : 0,

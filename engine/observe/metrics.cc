@@ -53,7 +53,7 @@ std::string Metrics::to_json(std::int64_t now_us) const {
     }
     return fmt::format(
         R"({{"UptimeUs":{},"Invocations":{},"Outcomes":{{{}}},"ColdStarts":{},"Throttles":{},)"
-        R"("InFlight":{},"Instances":{},"InstancesIdle":{},"Connections":{},"DurationSumUs":{},)"
+        R"("InFlight":{},"Instances":{},"InstancesIdle":{},"Connections":{},"HttpConnections":{},"DurationSumUs":{},)"
         R"("BilledSumUs":{},"InitSumUs":{},"CpuSumUs":{},"EventBytes":{},"ResponseBytes":{},)"
         R"("LogDroppedBytes":{},"DurationUs":{},"WaitUs":{},"InitUs":{}}})",
         now_us - start_us,
@@ -65,6 +65,7 @@ std::string Metrics::to_json(std::int64_t now_us) const {
         instances_count,
         instances_idle_count,
         connections_count,
+        http_connections_count,
         duration_sum_us,
         billed_sum_us,
         init_sum_us,

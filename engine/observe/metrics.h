@@ -31,12 +31,15 @@ struct Metrics {
     std::uint64_t in_flight_count = 0;
     std::uint64_t instances_count = 0;
     std::uint64_t instances_idle_count = 0;
-    std::uint64_t connections_count = 0;
+    std::uint64_t connections_count = 0;       // of the frame socket
+    std::uint64_t http_connections_count = 0;  // of the HTTP front door
     std::int64_t start_us = 0;  // CLOCK_MONOTONIC
 
     void record(const meter::LedgerRecord& record) noexcept;
     /// One JSON object; `now_us` gives the uptime.
     [[nodiscard]] std::string to_json(std::int64_t now_us) const;
+    /// The same in Prometheus' text format (0.0.4); times in seconds.
+    [[nodiscard]] std::string to_prometheus(std::int64_t now_us) const;
 };
 
 }  // namespace hako::observe

@@ -1,5 +1,6 @@
 #include "engine/startup/listener.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -9,6 +10,7 @@
 #include <string_view>
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -35,6 +37,12 @@ bool is_listening_stream(int fd) {
     socklen_t bytes = sizeof(int);
     return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type == SOCK_STREAM &&
            ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes) == 0 && listening == 1;
+}
+
+bool is_unix(int fd) {
+    int family = 0;
+    socklen_t bytes = sizeof(family);
+    return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes) == 0 && family == AF_UNIX;
 }
 
 Result<UniqueFd> unix_socket() {
@@ -81,24 +89,31 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
 
 }  // namespace
 
-Result<std::vector<UniqueFd>> take_activated_listeners() {
-    std::vector<UniqueFd> listeners;
+Result<ActivatedListeners> take_activated_listeners() {
+    ActivatedListeners listeners;
     const bool ours = environment_number("LISTEN_PID") == static_cast<int>(::getpid());
     const int count = environment_number("LISTEN_FDS");
+    const char* names_text = std::getenv("LISTEN_FDNAMES");
+    const std::string names = names_text == nullptr ? "" : names_text;
     for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) {
         (void)::unsetenv(name);  // only fails on an empty name
     }
     if (!ours) {
         return listeners;
     }
+    std::string_view rest = names;
     for (int fd = kListenFdsStart; fd < kListenFdsStart + count; ++fd) {
+        const std::string_view name = rest.substr(0, rest.find(':'));
+        rest.remove_prefix(std::min(rest.size(), name.size() + 1));
         if (!is_listening_stream(fd)) {
             return fail(Errc::kInvalid, "LISTEN_FDS: not a listening stream socket");
         }
         if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || ::fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
             return fail_errno("LISTEN_FDS: fcntl");
         }
-        listeners.emplace_back(fd);
+        const bool is_http = !is_unix(fd) || name.contains("http");
+        (is_http ? listeners.http : listeners.frame)
+            .push_back({.fd = UniqueFd(fd), .is_shared = true});
     }
     return listeners;
 }
@@ -132,6 +147,42 @@ Result<UniqueFd> open_unix_listener(const ListenerOptions& options) {
     if (::chown(options.path.c_str(), options.uid, options.gid) != 0 ||
         ::chmod(options.path.c_str(), options.mode) != 0) {
         return fail_errno("set owner and mode of the socket");
+    }
+    if (::listen(listener.get(), kBacklog) != 0) {
+        return fail_errno("listen");
+    }
+    return listener;
+}
+
+Result<UniqueFd> open_tcp_listener(
+    const sockaddr_storage& address, socklen_t address_bytes, bool falls_back
+) {
+    const int family = address.ss_family;
+    UniqueFd listener(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!listener && errno == EAFNOSUPPORT && falls_back) {
+        sockaddr_in any{};
+        any.sin_family = AF_INET;
+        any.sin_port = reinterpret_cast<const sockaddr_in6&>(address).sin6_port;
+        sockaddr_storage v4{};
+        std::memcpy(&v4, &any, sizeof(any));
+        return open_tcp_listener(v4, sizeof(any), false);
+    }
+    if (!listener) {
+        return fail_errno("socket");
+    }
+    // Connections of an engine that has just ended must not keep the next one from its port.
+    constexpr int kOn = 1;
+    const int v6_only = falls_back ? 0 : 1;
+    if (::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof(kOn)) != 0 ||
+        (family == AF_INET6 &&
+         ::setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) != 0)) {
+        return fail_errno("setsockopt");
+    }
+    if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), address_bytes) != 0) {
+        const Error error = errno_error("bind");
+        return error.sys_errno == EADDRINUSE
+                   ? fail({.code = Errc::kExists, .sys_errno = EADDRINUSE, .what = "bind"})
+                   : fail(error);
     }
     if (::listen(listener.get(), kBacklog) != 0) {
         return fail_errno("listen");

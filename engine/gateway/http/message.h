@@ -18,6 +18,9 @@ struct Header {
     std::string_view value;
 };
 
+/// Compares without case (ASCII).
+[[nodiscard]] bool is_same_word(std::string_view one, std::string_view other) noexcept;
+
 /// Who is at the other end.
 struct Peer {
     bool is_unix = false;

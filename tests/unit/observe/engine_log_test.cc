@@ -108,7 +108,7 @@ TEST(Metrics, CountsRecords) {
         R"({"UptimeUs":2000,"Invocations":2,"Outcomes":{"ok":1,"function_error":0,"timeout":1,)"
         R"("crash":0,"out_of_memory":0,"response_too_large":0,"protocol_error":0,)"
         R"("client_gone":0,"init_error":0,"killed":0},"ColdStarts":1,"Throttles":5,"InFlight":0,)"
-        R"("Instances":0,"InstancesIdle":0,"Connections":0,"DurationSumUs":40,)"
+        R"("Instances":0,"InstancesIdle":0,"Connections":0,"HttpConnections":0,"DurationSumUs":40,)"
         R"("BilledSumUs":200000,"InitSumUs":31,"CpuSumUs":14,"EventBytes":128,)"
         R"("ResponseBytes":130,"LogDroppedBytes":0,)"
         R"("DurationUs":{"Count":2,"Sum":40,"Min":20,"P50":20,"P90":20,"P99":20,"P999":20,)"

@@ -1,0 +1,47 @@
+#include "engine/gateway/http/router.h"
+
+#include <array>
+#include <utility>
+
+#include "engine/base/ensure.h"
+
+namespace hako::gateway::http {
+
+Router::Router(std::vector<Handler*> handlers, AccessControl* access)
+    : handlers_(std::move(handlers)), access_(access) {
+    ENSURE(!handlers_.empty(), "somebody takes what nobody else does");
+}
+
+Handler& Router::handler_of(const Request& head) const {
+    for (Handler* handler : handlers_) {
+        if (handler->takes(head)) {
+            return *handler;
+        }
+    }
+    return *handlers_.back();
+}
+
+BodyLimit Router::body_limit(const Request& head) const {
+    return handler_of(head).body_limit(head);
+}
+
+void Router::handle(const Request& request, ResponseWriter& out) {
+    Caller caller;
+    if (access_ != nullptr) {
+        auto identified = access_->identify(request);
+        if (!identified) {
+            send_error(out, identified.error());
+            return;
+        }
+        caller = *std::move(identified);
+    }
+    handler_of(request).handle(request, caller, out);
+}
+
+void send_error(ResponseWriter& out, const registry::ApiError& error) {
+    const std::array headers = {Header{.name = "x-amzn-ErrorType", .value = error.code}};
+    const std::string body = error.to_json();
+    out.send({.status = static_cast<std::uint32_t>(error.status), .headers = headers}, body);
+}
+
+}  // namespace hako::gateway::http
