@@ -183,7 +183,7 @@ TEST_F(Config, RefusesWithOneLineThatNamesFieldValueAndRange) {
         {"",
          {"--connections-max", "10000", "--requests-max", "10000"},
          "connections_max (10000), requests_max (10000), concurrency_max (1000) and instances_max "
-         "(1000) are too much together: at most 2 x connections + requests + 2 x concurrency + "
+         "(1000) are too much together: at most 2 x connections + 2 x requests + 2 x concurrency + "
          "instances = 29936"},
         {"",
          {"--socket", "/" + std::string(108, 'x')},
