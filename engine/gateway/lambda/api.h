@@ -7,6 +7,7 @@
 
 #include "engine/gateway/http/handler.h"
 #include "engine/instance/invoker.h"
+#include "engine/model/route.h"
 #include "engine/registry/control_service.h"
 #include "engine/registry/registry.h"
 
@@ -36,14 +37,20 @@ public:
 
 private:
     struct Own;
+    struct Served;
 
-    void invoke(
-        const http::Request& request,
+    void invoke(const Served& served, std::string_view encoded_name);
+    void invoke_async(const Served& served, std::string_view encoded_name);
+    void operate(const Served& served, const model::Route& route);
+    void control(const Served& served, const model::Route& route);
+    [[nodiscard]] bool answer_own(const Served& served);
+    /// Whether the caller may; if not, it has been answered.
+    [[nodiscard]] bool is_permitted(
+        const Served& served,
+        std::string_view action,
         std::string_view encoded_name,
-        const http::Caller& caller,
-        http::ResponseWriter& out
+        std::string_view encoded_qualifier
     );
-    [[nodiscard]] bool answer_own(const http::Request& request, http::ResponseWriter& out);
 
     ApiServices services_;
 };

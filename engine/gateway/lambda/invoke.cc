@@ -50,6 +50,20 @@ std::expected<void, ApiError> InvokeRequest::read(
     return read_headers(request);
 }
 
+std::expected<void, ApiError> InvokeRequest::read_async(
+    const http::Request& request, std::string_view encoded_name
+) {
+    if (!name_.decode(encoded_name, false)) {
+        return refused(registry::invalid_parameter("The path is not well encoded."));
+    }
+    call_.function_name = name_.text();
+    call_.payload = request.body;
+    call_.request_id = request.request_id;
+    call_.invocation_type = wire::InvocationType::kEvent;
+    make_trace_id(request.request_id);
+    return {};
+}
+
 std::expected<void, ApiError> InvokeRequest::read_headers(const http::Request& request) {
     for (const http::Header& header : request.headers) {
         if (header.name.size() < 12 || (header.name[0] | 0x20) != 'x') {
@@ -157,6 +171,16 @@ void InvokeAnswer::reply(const instance::InvokeReply& reply) {
         headers[count++] = {.name = "X-Amzn-Trace-Id", .value = request_.trace_id()};
     }
     out_.send({.status = reply.status, .headers = std::span(headers.data(), count)}, reply.payload);
+}
+
+void InvokeAsyncAnswer::reply(const instance::InvokeReply& reply) {
+    if (reply.status < 400) {
+        out_.send({.status = 202}, R"({"Status":202})");
+        return;
+    }
+    const std::array headers = {http::Header{.name = "x-amzn-ErrorType", .value = reply.error_code}
+    };
+    out_.send({.status = reply.status, .headers = headers}, reply.payload);
 }
 
 }  // namespace hako::gateway::lambda

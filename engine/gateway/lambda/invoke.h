@@ -22,6 +22,10 @@ public:
     [[nodiscard]] std::expected<void, registry::ApiError> read(
         const http::Request& request, std::string_view encoded_name
     );
+    /// An InvokeAsync: always an event, no headers.
+    [[nodiscard]] std::expected<void, registry::ApiError> read_async(
+        const http::Request& request, std::string_view encoded_name
+    );
     [[nodiscard]] const instance::InvokeCall& call() const noexcept { return call_; }
     [[nodiscard]] std::string_view trace_id() const noexcept { return call_.trace_id; }
 
@@ -51,6 +55,19 @@ public:
 private:
     http::ResponseWriter& out_;
     const InvokeRequest& request_;
+};
+
+/// Answers an InvokeAsync: `{"Status":202}` for an event that was taken.
+class InvokeAsyncAnswer final : public instance::InvokeObserver {
+public:
+    explicit InvokeAsyncAnswer(http::ResponseWriter& out) : out_(out) {}
+
+    void payload_taken() override { out_.release_body(); }
+    [[nodiscard]] bool is_gone() const override { return out_.is_gone(); }
+    void reply(const instance::InvokeReply& reply) override;
+
+private:
+    http::ResponseWriter& out_;
 };
 
 }  // namespace hako::gateway::lambda
