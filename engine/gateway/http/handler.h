@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,10 @@
 
 // The stages behind the codec: who asks (AccessControl), then the first Handler that takes the
 // request: function URLs by host or path, at last the Lambda API. `Router` joins them.
+namespace hako::gateway::auth {
+struct Grant;  // engine/gateway/auth/grant.h: what a known caller may do by itself
+}
+
 namespace hako::gateway::http {
 
 /// Who asks, found out before anything looks at what is asked.
@@ -24,6 +29,7 @@ struct Caller {
     std::string account;        ///< twelve digits; kKnown only, as are the next two
     std::string arn;            ///< arn:aws:iam::123456789012:user/name
     std::string access_key_id;  ///< empty for a Unix user
+    std::shared_ptr<const auth::Grant> grant;
 };
 
 /// The rights of callers. Without one everybody may do everything.
@@ -38,9 +44,14 @@ public:
     [[nodiscard]] virtual std::expected<Caller, registry::ApiError> identify(const Request& request
     ) = 0;
     /// Whether `caller` may do `action` (`lambda:InvokeFunction`) to `resource` (an ARN, with the
-    /// qualifier if one was given; `*` where there is none). Nothing if it may; else the refusal.
+    /// qualifier if one was given; `*` where there is none). `url_auth_type` is that of the
+    /// function URL it came through, `NONE` or `AWS_IAM`, else empty. Nothing if it may; else the
+    /// refusal.
     [[nodiscard]] virtual std::optional<registry::ApiError> permit(
-        const Caller& caller, std::string_view action, std::string_view resource
+        const Caller& caller,
+        std::string_view action,
+        std::string_view resource,
+        std::string_view url_auth_type = {}
     ) = 0;
 
 protected:
