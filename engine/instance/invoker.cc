@@ -244,6 +244,7 @@ void Invoker::tell_start_failure(Run& run, StartFailure& failure) {
     run.cold = failure.kind != Kind::kCancelled;
     account(run);
     log_failed_start(run);
+    on_recorded();
     reply(run);
 }
 
@@ -294,6 +295,7 @@ void Invoker::call_instance(Run& run) {
     }
     account(run);
     write_log_end(run);
+    on_recorded();
     reply(run);
     instance.channel.release_large();
     if (run.reusable) {
@@ -432,7 +434,6 @@ void Invoker::account(Run& run) {
     const Result<void> appended = ledger_.append(record);
     ENSURE(appended.has_value(), "an admitted invocation has its place in the ledger");
     metrics_.record(record);
-    on_recorded();
 }
 
 void Invoker::write_log_end(Run& run) {

@@ -100,6 +100,17 @@ class Accounting(unittest.TestCase):
             self.check_agreement(engine, answers)
             self.check_reports(engine, answers)
 
+    def test_the_report_of_a_quiet_call_reaches_the_file(self):
+        # A flush that the call before had asked for took this one's START line along; then nobody
+        # woke the writer for END and REPORT, which stood in memory until the next call.
+        with Engine(log_flush_ms=100) as engine:
+            engine.create_python(
+                "slow", "import time\ndef handler(e, c):\n    time.sleep(e['s'])\n"
+            )
+            engine.invoke("slow", {"s": 0})
+            line = report_line(engine.invoke("slow", {"s": 0.5}), cold=False)
+            leaks.eventually(lambda: line in log_text(engine.state, "slow"), line)
+
     def test_the_record_is_there_before_the_answer_and_survives_kill_9(self):
         with Engine() as engine:
             engine.create_probe("probe")
