@@ -1,5 +1,6 @@
 #include "tests/escape/misdeeds.h"
 
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdint>
@@ -33,9 +34,16 @@ int respond(hako_invocation* inv, const std::string& text) {
     }
 }
 
-/// A process that has nothing to do with us any more, as daemons do it.
+/// A process that has nothing to do with us any more, as daemons do it: true there, false here once
+/// it is up.
 bool become_daemon() {
+    std::array<int, 2> up{};
+    (void)!::pipe2(up.data(), O_CLOEXEC);
     if (::fork() != 0) {
+        char byte = 0;
+        ::close(up[1]);
+        (void)!::read(up[0], &byte, 1);
+        ::close(up[0]);
         return false;
     }
     ::setsid();
@@ -44,6 +52,7 @@ bool become_daemon() {
     }
     (void)::signal(SIGHUP, SIG_IGN);
     (void)::signal(SIGTERM, SIG_IGN);
+    ::close(up[1]);
     return true;
 }
 
