@@ -8,7 +8,7 @@ from support.engine import Engine
 # A thread and a double-forked child note the time every millisecond; the handler reports the
 # longest pause that each of them has seen.
 TICKER = """
-import os, threading, time
+import itertools, os, threading, time
 
 TICKS = "/tmp/child-ticks"
 pause = threading.Event()  # never set
@@ -24,14 +24,19 @@ def tick_in_thread():
         pause.wait(0.001)
 
 def tick_in_child():
+    begun, begins = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             with open(TICKS, "a", buffering=1) as out:
-                while True:
+                for count in itertools.count():
                     out.write(f"{time.monotonic()}\\n")
+                    if count == 20:
+                        os.close(begins)
                     pause.wait(0.001)
         os._exit(0)
+    os.close(begins)
+    os.read(begun, 1)  # it has ticked
 
 threading.Thread(target=tick_in_thread, daemon=True).start()
 tick_in_child()

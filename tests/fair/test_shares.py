@@ -7,13 +7,17 @@ import unittest
 
 import scene
 from scene import LONG
+from support.leaks import TIME_SCALE
 
 MIB = 1 << 20
+PEAK_RESET = 1 << 6  # of the features in engine/wire/spawner_protocol.h
 WINDOW_US = 100_000
 SECONDS = 5 if LONG else 2
 # In the short form the kernel's 4 ms ticks weigh more.
 SHARE_ERROR_MAX = 0.02 if LONG else 0.03
 WINDOW_ERROR_MAX = 0.10 if LONG else 0.15
+if TIME_SCALE > 1:  # an emulated machine: its processors themselves come and go
+    WINDOW_ERROR_MAX = 0.30
 
 
 def burn_all(engine, names: list[str], seconds: float) -> dict[str, list[int]]:
@@ -97,28 +101,34 @@ class Memory(unittest.TestCase):
         cls.addClassCleanup(cls.engine.__exit__, None, None, None)
         scene.create(cls.engine, "eats", MemorySize=cls.LIMIT_MIB, Timeout=20)
 
-    def peak_of(self, kib: int) -> int:
-        answer = self.engine.invoke("eats", {"do": "touch", "kib": kib})
+    def peak_of(self, kib: int, name: str = "eats") -> int:
+        answer = self.engine.invoke(name, {"do": "touch", "kib": kib})
         self.assertFalse(answer.function_error, answer)
         return answer.memory_peak_bytes
 
     def test_peak_follows_each_invocation(self):
+        resets = self.engine.status()["Features"] & PEAK_RESET != 0
         self.peak_of(4)
         baseline = self.peak_of(4)
-        for mib in (100, 10, 60, 1):
+        most_mib = 0
+        for mib in (100, 10, 120, 60, 1):
             peak = self.peak_of(mib << 10)
+            # A kernel that cannot reset its mark (cgroup v2 before Linux 6.12) tells the most that
+            # the instance has ever used.
+            most_mib = mib if resets else max(most_mib, mib)
             print(f"# touched {mib} MiB, peak {(peak - baseline) / MIB:.2f} MiB over the baseline",
                   flush=True)
-            self.assertLess(abs(peak - baseline - mib * MIB), 1 * MIB)
+            self.assertLess(abs(peak - baseline - most_mib * MIB), 1 * MIB)
 
     def test_the_limit_is_exact(self):
-        self.peak_of(4)
-        baseline = self.peak_of(4)
+        scene.create(self.engine, "fresh", MemorySize=self.LIMIT_MIB, Timeout=20)
+        self.peak_of(4, "fresh")
+        baseline = self.peak_of(4, "fresh")
         # Page tables are charged too: 4 KiB for each 2 MiB.
         room_kib = (self.LIMIT_MIB * MIB - baseline) >> 10
         room_kib -= room_kib // 512 + 8
-        self.peak_of(room_kib)
-        answer = self.engine.invoke("eats", {"do": "touch", "kib": room_kib + 1024})
+        self.peak_of(room_kib, "fresh")
+        answer = self.engine.invoke("fresh", {"do": "touch", "kib": room_kib + 1024})
         self.assertEqual(answer.json["errorType"], "Runtime.OutOfMemory")
         self.assertRegex(answer.log, re.compile(rf"Max Memory Used: {self.LIMIT_MIB} MB"))
 

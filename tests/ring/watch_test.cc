@@ -119,7 +119,9 @@ TEST_P(WatchTest, BadDescriptorIsToldAsError) {
     close(seen);
 }
 
-TEST_P(WatchTest, EventsComeInTheOrderTheyHappened) {
+// What a function has written is read before its answer is passed on: both events are told before
+// any fiber runs. Not in their order: Linux 6.1 tells deferred completions last first.
+TEST_P(WatchTest, TheTurnThatTellsAnEventTellsThoseBeforeIt) {
     const UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     const PipePair pipe;
     std::string log;
@@ -140,8 +142,9 @@ TEST_P(WatchTest, EventsComeInTheOrderTheyHappened) {
         if (!pipe_first) {
             ASSERT_EQ(::write(pipe.write_end.get(), "x", 1), 1);
         }
-        ASSERT_TRUE(turn_until([&] { return log.size() == 2; }));
-        ASSERT_EQ(log, pipe_first ? "pe" : "ep");
+        const char later = pipe_first ? 'e' : 'p';
+        ASSERT_TRUE(turn_until([&] { return log.find(later) != std::string::npos; }));
+        ASSERT_EQ(log.size(), 2U) << "told of the later event only: " << log;
         settle();
     }
     close(first);
