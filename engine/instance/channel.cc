@@ -157,9 +157,13 @@ bool Channel::fits(std::uint32_t kind, std::uint32_t bytes) const noexcept {
            bytes <= HAKO_RESPONSE_BYTES_MAX;
 }
 
+bool Channel::has_stream_begun() const noexcept {
+    return takes_stream_ && load(header()->stream_seq, std::memory_order_acquire) == posted_seq_;
+}
+
 Result<std::string> Channel::stream_type() const {
     hako_channel& words = *header();
-    if (!takes_stream_ || load(words.stream_seq, std::memory_order_acquire) != posted_seq_) {
+    if (!has_stream_begun()) {
         return fail(Errc::kNotFound, "no stream yet");
     }
     // A copy first: the worker may go on writing while we look.

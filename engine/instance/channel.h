@@ -54,6 +54,7 @@ public:
 
     // A streamed answer, of a request that was posted with `stream_bytes_max`:
 
+    [[nodiscard]] bool has_stream_begun() const noexcept;
     /// The content type, once the worker has begun to stream; copied and fit for a header line.
     /// Errors: kNotFound (not begun), kProtocol (garbage; end the sandbox).
     [[nodiscard]] Result<std::string> stream_type() const;

@@ -360,7 +360,7 @@ void Invoker::take_answer(Run& run, const Channel::Answer& answer) {
     run.payload = answer.payload;
     const bool ends_stream =
         answer.kind == HAKO_RESPONSE_STREAM_END || answer.kind == HAKO_RESPONSE_STREAM_ERROR;
-    if (ends_stream || run.is_streamed()) {
+    if (ends_stream || run.instance->channel.has_stream_begun()) {
         take_stream_end(run, answer);
         return;
     }

@@ -63,7 +63,7 @@ std::optional<FrameFault> check_header(const FrameHeader& header, bool from_clie
     if (from_client) {
         return check_from_client(header);
     }
-    if (header.type < FrameType::kPing || header.type > FrameType::kError) {
+    if (header.type < FrameType::kPing || header.type > FrameType::kStreamPart) {
         return FrameFault{"type: unknown"};
     }
     return std::nullopt;
@@ -92,6 +92,15 @@ std::optional<InvokeResult> decode_invoke_result(std::string_view meta) noexcept
     if (!take_struct(meta, out.meta) || !take_text(meta, out.meta.version_bytes, out.version) ||
         !take_text(meta, out.meta.error_code_bytes, out.error_code) ||
         !take_text(meta, out.meta.log_bytes, out.log_tail) || !meta.empty()) {
+        return std::nullopt;
+    }
+    return out;
+}
+
+std::optional<StreamBegin> decode_stream_begin(std::string_view meta) noexcept {
+    StreamBegin out;
+    if (!take_struct(meta, out.meta) || !take_text(meta, out.meta.version_bytes, out.version) ||
+        !take_text(meta, out.meta.type_bytes, out.content_type) || !meta.empty()) {
         return std::nullopt;
     }
     return out;

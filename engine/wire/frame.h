@@ -32,7 +32,9 @@ enum class FrameType : std::uint16_t {
     kInvokeResult = 4,
     kControl = 5,
     kControlResult = 6,
-    kError = 7,  // the connection is unusable and is closed after it; payload: JSON error
+    kError = 7,        // the connection is unusable and is closed after it; payload: JSON error
+    kStreamBegin = 8,  // a streamed answer begins
+    kStreamPart = 9,   // payload: its next bytes
 };
 
 struct FrameHeader {
@@ -50,6 +52,9 @@ static_assert(sizeof(FrameHeader) == kFrameHeaderBytes);
 /// InvokeResult flag: the function failed (status stays 200, as in Lambda); the payload is the
 /// error JSON.
 inline constexpr std::uint16_t kFlagFunctionError = 1U << 0U;
+/// Invoke: the caller takes a streamed answer. InvokeResult: the answer was streamed, in the frames
+/// before this one; the payload is empty, or the error JSON of what went wrong in the middle.
+inline constexpr std::uint16_t kFlagStream = 1U << 1U;
 
 enum class InvocationType : std::uint8_t { kRequestResponse = 0, kEvent = 1, kDryRun = 2 };
 enum class LogType : std::uint8_t { kNone = 0, kTail = 1 };
@@ -82,6 +87,15 @@ struct InvokeResultMeta {
 };
 static_assert(sizeof(InvokeResultMeta) == 88);
 
+/// Start of a StreamBegin's meta data; behind it: version, content type.
+struct StreamBeginMeta {
+    char request_id[36] = {};
+    std::uint16_t version_bytes = 0;
+    std::uint16_t type_bytes = 0;
+};
+static_assert(sizeof(StreamBeginMeta) == 40);
+// StreamPart: no meta data, the payload is the part.
+
 /// Start of a Control frame's meta data; behind it: operation name (`CreateFunction`), request
 /// JSON. The payload is the code package, if any.
 struct ControlMeta {
@@ -109,6 +123,12 @@ struct InvokeResult {
     std::string_view log_tail;
 };
 
+struct StreamBegin {
+    StreamBeginMeta meta;
+    std::string_view version;
+    std::string_view content_type;
+};
+
 struct ControlRequest {
     std::string_view operation;
     std::string_view json;
@@ -129,6 +149,7 @@ struct FrameFault {
 /// range.
 [[nodiscard]] std::optional<InvokeRequest> decode_invoke(std::string_view meta) noexcept;
 [[nodiscard]] std::optional<InvokeResult> decode_invoke_result(std::string_view meta) noexcept;
+[[nodiscard]] std::optional<StreamBegin> decode_stream_begin(std::string_view meta) noexcept;
 [[nodiscard]] std::optional<ControlRequest> decode_control(std::string_view meta) noexcept;
 
 /// Reads a header from exactly kFrameHeaderBytes bytes.

@@ -1,5 +1,6 @@
 #include "engine/gateway/frame/connection.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -19,6 +20,9 @@ namespace {
 constexpr std::size_t kBlockBytes = 64 * 1024;
 // What a connection keeps for its next answers when it has nothing to send.
 constexpr std::size_t kSendKeepBytes = 64 * 1024;
+// Unread bytes of a connection from which on its streams wait: two parts go out while the next two
+// are made.
+constexpr std::size_t kStreamPendingBytes = 128 * 1024;
 
 std::string_view view(const std::byte* data, std::size_t bytes) {
     return {reinterpret_cast<const char*>(data), bytes};
@@ -297,9 +301,32 @@ void FrameConnection::write_loop() {
             break;
         }
         wake_reader();
+        wake_streams();
     }
     close();
     fiber_done();
+}
+
+Result<void> FrameConnection::await_stream_room() {
+    fiber::Scheduler& scheduler = server_.services_.loop.scheduler();
+    while (pending_.size_bytes() >= kStreamPendingBytes && !closed_ && !gone_) {
+        ++streams_waiting_count_;
+        const fiber::Wake woken = scheduler.park();  // wake_streams, or end_calls
+        --streams_waiting_count_;
+        if (woken == fiber::Wake::kCancelled) {
+            return fail(Errc::kCancelled, "a streamed answer was given up");
+        }
+    }
+    return closed_ || gone_ ? fail(Errc::kClosed, "the client has gone") : Result<void>{};
+}
+
+void FrameConnection::wake_streams() {
+    for (FrameCall* call = streams_waiting_count_ > 0 ? calls_ : nullptr; call != nullptr;
+         call = call->next) {
+        if (call->wants_stream()) {
+            server_.services_.loop.scheduler().unpark(call->fiber);
+        }
+    }
 }
 
 Result<void> FrameConnection::send_answers() {
@@ -455,7 +482,10 @@ void FrameCall::reply(const instance::InvokeReply& reply) {
     connection->answer(
         {
             .type = wire::FrameType::kInvokeResult,
-            .flags = reply.function_error ? wire::kFlagFunctionError : std::uint16_t{0},
+            .flags = static_cast<std::uint16_t>(
+                (reply.function_error ? wire::kFlagFunctionError : 0) |
+                (reply.streamed ? wire::kFlagStream : 0)
+            ),
             .correlation = header.correlation,
             .status = reply.status,
         },
@@ -465,6 +495,31 @@ void FrameCall::reply(const instance::InvokeReply& reply) {
          reply.log_tail},
         reply.payload
     );
+}
+
+Result<void> FrameCall::on_begin(const instance::StreamHead& head) {
+    wire::StreamBeginMeta fixed;
+    std::ranges::copy(head.request_id, fixed.request_id);
+    fixed.version_bytes = static_cast<std::uint16_t>(head.version.size());
+    fixed.type_bytes = static_cast<std::uint16_t>(head.content_type.size());
+    connection->answer(
+        {.type = wire::FrameType::kStreamBegin, .correlation = header.correlation, .status = 200},
+        {view(reinterpret_cast<const std::byte*>(&fixed), sizeof(fixed)),
+         head.version,
+         head.content_type},
+        {}
+    );
+    return {};
+}
+
+Result<void> FrameCall::on_part(std::string_view part) {
+    TRY(connection->await_stream_room());
+    connection->answer(
+        {.type = wire::FrameType::kStreamPart, .correlation = header.correlation, .status = 200},
+        {},
+        part
+    );
+    return {};
 }
 
 void FrameCall::run_control() {

@@ -35,6 +35,8 @@ public:
         std::initializer_list<std::string_view> meta,
         std::string_view payload
     );
+    /// Parks while the client has much to read yet. Errors: kClosed, kCancelled.
+    [[nodiscard]] Result<void> await_stream_room();
     void call_begun(FrameCall& call);
     void call_done(FrameCall& call);
     [[nodiscard]] bool is_gone() const noexcept { return gone_; }
@@ -61,6 +63,7 @@ private:
     void refuse(std::uint64_t correlation, std::string_view text);
     [[nodiscard]] bool may_read() const noexcept;
     void wake_reader();
+    void wake_streams();
     void watch_for_leaving();
     /// Ends what runs for a client that is gone.
     void end_calls();
@@ -81,7 +84,8 @@ private:
     FrameCall* calls_ = nullptr;         // list of the invocations that run
     std::uint32_t calls_count_ = 0;
     std::uint32_t fibers_count_ = 0;
-    bool reader_waits_ = false;  // for may_read
+    std::uint32_t streams_waiting_count_ = 0;  // calls in await_stream_room
+    bool reader_waits_ = false;                // for may_read
     bool leaving_watched_ = false;
     bool gone_ = false;      // nobody wants the answers any more
     bool closed_ = false;    // nothing can be sent or received any more
@@ -109,6 +113,11 @@ struct FrameCall final : instance::InvokeObserver {
     void payload_taken() override;
     [[nodiscard]] bool is_gone() const override { return connection->is_gone(); }
     void reply(const instance::InvokeReply& reply) override;
+    [[nodiscard]] bool wants_stream() const override {
+        return (header.flags & wire::kFlagStream) != 0;
+    }
+    [[nodiscard]] Result<void> on_begin(const instance::StreamHead& head) override;
+    [[nodiscard]] Result<void> on_part(std::string_view part) override;
 };
 
 }  // namespace hako::gateway

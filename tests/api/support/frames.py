@@ -12,8 +12,11 @@ INVOKE_META = struct.Struct("<BBHHH")
 RESULT_META = struct.Struct("<36sIQQQQQHHI")
 CONTROL_META = struct.Struct("<HHI")
 MAGIC = 0x314F4B48
+BEGIN_META = struct.Struct("<36sHH")
 PING, PONG, INVOKE, INVOKE_RESULT, CONTROL, CONTROL_RESULT, ERROR = range(1, 8)
+STREAM_BEGIN, STREAM_PART = 8, 9
 FLAG_FUNCTION_ERROR = 1
+FLAG_STREAM = 2
 REQUEST_RESPONSE, EVENT, DRY_RUN = 0, 1, 2
 
 
@@ -36,6 +39,11 @@ class Answer:
     init_us: int = 0
     cpu_us: int = 0
     memory_peak_bytes: int = 0
+    content_type: str = ""
+
+    @property
+    def streamed(self) -> bool:
+        return bool(self.flags & FLAG_STREAM)
 
     @property
     def function_error(self) -> bool:
@@ -51,20 +59,23 @@ class Answer:
         return body.get("message") or body.get("Message") or body.get("errorMessage") or ""
 
 
-def encode(kind: int, correlation: int, meta: bytes = b"", payload: bytes = b"") -> bytes:
-    header = HEADER.pack(MAGIC, kind, 0, correlation, len(meta), len(payload), 0, 0)
+def encode(
+    kind: int, correlation: int, meta: bytes = b"", payload: bytes = b"", flags: int = 0
+) -> bytes:
+    header = HEADER.pack(MAGIC, kind, flags, correlation, len(meta), len(payload), 0, 0)
     return header + meta + payload
 
 
 def encode_invoke(
     correlation: int, name: str, payload: bytes, *, tail: bool = True, qualifier: str = "",
-    client_context: bytes = b"", invocation_type: int = REQUEST_RESPONSE,
+    client_context: bytes = b"", invocation_type: int = REQUEST_RESPONSE, stream: bool = False,
 ) -> bytes:
     raw_name, raw_qualifier = name.encode(), qualifier.encode()
     meta = INVOKE_META.pack(
         invocation_type, int(tail), len(raw_name), len(raw_qualifier), len(client_context)
     )
-    return encode(INVOKE, correlation, meta + raw_name + raw_qualifier + client_context, payload)
+    meta += raw_name + raw_qualifier + client_context
+    return encode(INVOKE, correlation, meta, payload, FLAG_STREAM if stream else 0)
 
 
 def encode_control(correlation: int, operation: str, request: bytes, blob: bytes) -> bytes:
@@ -79,6 +90,14 @@ def decode(header: tuple, meta: bytes, payload: bytes) -> Answer:
     answer = Answer(kind, correlation, status, flags, payload)
     if kind == CONTROL_RESULT:
         answer.error_code = meta.decode()
+    elif kind == STREAM_BEGIN:
+        request_id, version_bytes, type_bytes = BEGIN_META.unpack_from(meta)
+        rest = meta[BEGIN_META.size :]
+        assert len(rest) == version_bytes + type_bytes, "meta lengths do not add up"
+        answer.request_id = request_id.decode()
+        answer.version, answer.content_type = (
+            rest[:version_bytes].decode(), rest[version_bytes:].decode()
+        )
     elif kind == INVOKE_RESULT:
         fields = RESULT_META.unpack_from(meta)
         answer.request_id = fields[0].rstrip(b"\0").decode()
@@ -140,6 +159,25 @@ class Connection:
         answer = self.receive()
         assert answer.correlation == correlation
         return answer
+
+    def stream(self, name: str, event=None, on_part=None, **options):
+        """Invokes for a streamed answer: how it began (None: not at all), its bytes, its end."""
+        correlation = self.send_invoke(name, event, stream=True, **options)
+        begin, parts = None, bytearray()
+        while True:
+            answer = self.receive()
+            assert answer.correlation == correlation
+            if answer.kind == STREAM_BEGIN:
+                assert begin is None, "a stream begins once"
+                begin = answer
+            elif answer.kind == STREAM_PART:
+                assert begin is not None and answer.payload, "a part belongs to a stream"
+                parts += answer.payload
+                if on_part is not None:
+                    on_part(bytes(parts))
+            else:
+                assert answer.kind == INVOKE_RESULT, answer
+                return begin, bytes(parts), answer
 
     def control(self, operation: str, request: dict | bytes, blob: bytes = b"") -> Answer:
         self.correlation += 1

@@ -47,17 +47,18 @@ class Record:
     memory_mib: int
     version: int
     function: str
+    response_bytes: int
 
 
 def decode(raw: bytes) -> Record:
     fields = RECORD.unpack(raw)
     assert fields[0] == crc32c(raw[4:]), f"record {fields[5]} is damaged"
     _, _, duration_us, billed_us, init_us, cpu_us, _, memory_peak_bytes = fields[8:16]
-    memory_mib, version, _, _, _, _ = fields[16:22]
+    memory_mib, version, _, _, response_bytes, _ = fields[16:22]
     return Record(
         OUTCOMES[fields[1]], bool(fields[2]), fields[5], str(uuid.UUID(bytes=fields[7])),
         duration_us, billed_us, init_us, cpu_us, memory_peak_bytes, memory_mib, version,
-        fields[22].rstrip(b"\0").decode(),
+        fields[22].rstrip(b"\0").decode(), response_bytes,
     )
 
 
