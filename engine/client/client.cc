@@ -122,6 +122,56 @@ int guarded(hako_client_error* error, Work&& work) noexcept {
     return outcome.error().code;
 }
 
+Outcome<void> give(int refusal) {
+    if (refusal != 0) {
+        return failure(HAKO_CLIENT_ECANCELED, "the response was given up");
+    }
+    return {};
+}
+
+/// One frame of a streamed answer to the caller's callbacks.
+Outcome<void> give_stream_frame(const hako_client_sink& sink, const IncomingFrame& frame) {
+    if (frame.header.type == wire::FrameType::kStreamPart) {
+        return give(sink.on_part(sink.context, view_of(frame.payload)));
+    }
+    const auto begin = wire::decode_stream_begin(frame.meta);
+    if (!begin) {
+        return failure(
+            HAKO_CLIENT_EPROTOCOL, "bad frame from the engine: meta data of StreamBegin"
+        );
+    }
+    return sink.on_begin == nullptr
+               ? Outcome<void>{}
+               : give(sink.on_begin(sink.context, view_of(begin->content_type)));
+}
+
+Outcome<void> invoke_stream(
+    hako_client& client,
+    const hako_client_request& request,
+    const hako_client_sink& sink,
+    hako_client_answer& answer
+) {
+    TRY_ASSIGN(const auto meta, meta_of(request));
+    OutgoingFrame frame = invoke_frame(meta, request);
+    frame.flags = wire::kFlagStream;
+    TRY_ASSIGN(
+        const IncomingFrame incoming,
+        client.connection->call(
+            frame, [&sink](const IncomingFrame& part) { return give_stream_frame(sink, part); }
+        )
+    );
+    if (incoming.header.type != wire::FrameType::kInvokeResult) {
+        return failure(HAKO_CLIENT_EPROTOCOL, "bad frame from the engine: answer of another type");
+    }
+    TRY(fill_answer(incoming, answer));
+    const bool is_response = answer.status < 300 && answer.function_error == 0;
+    if (is_response && answer.payload.bytes != 0) {
+        const hako_client_view whole = std::exchange(answer.payload, {});
+        return give(sink.on_part(sink.context, whole));
+    }
+    return {};
+}
+
 /// Submits, waits, and refuses an answer of another type than the request asks for.
 Outcome<void> call(
     hako_client& client,
@@ -168,6 +218,8 @@ const char* hako_client_strerror(int code) {
             return "an argument is out of range";
         case HAKO_CLIENT_ENOMEM:
             return "out of memory";
+        case HAKO_CLIENT_ECANCELED:
+            return "the response was given up";
         default:
             return "unknown code";
     }
@@ -222,6 +274,18 @@ int hako_client_invoke(
         TRY_ASSIGN(const auto meta, hako::client::meta_of(*request));
         const OutgoingFrame frame = hako::client::invoke_frame(meta, *request);
         return hako::client::call(*client, frame, FrameType::kInvokeResult, *answer);
+    });
+}
+
+int hako_client_invoke_stream(
+    hako_client* client,
+    const hako_client_request* request,
+    const hako_client_sink* sink,
+    hako_client_answer* answer,
+    hako_client_error* error
+) {
+    return hako::client::guarded(error, [=]() {
+        return hako::client::invoke_stream(*client, *request, *sink, *answer);
     });
 }
 

@@ -67,7 +67,7 @@ std::int64_t Connection::deadline_us() const noexcept {
     return timeout_us_ < 0 ? kNever : now_us() + timeout_us_;
 }
 
-Outcome<IncomingFrame> Connection::call(const OutgoingFrame& frame) {
+Outcome<IncomingFrame> Connection::call(const OutgoingFrame& frame, const PartSink& sink) {
     const std::lock_guard receive_lock(receive_mutex_);
     const std::int64_t until_us = deadline_us();
     received_.release_taken();
@@ -78,20 +78,50 @@ Outcome<IncomingFrame> Connection::call(const OutgoingFrame& frame) {
         return std::unexpected(correlation.error());
     }
     // After ECLOSED read on as well: an Error frame may say why.
+    return await_call(correlation.value_or(0), until_us, sink);
+}
+
+Outcome<IncomingFrame> Connection::await_call(
+    std::uint64_t correlation, std::int64_t until_us, const PartSink& sink
+) {
     for (;;) {
         auto incoming = next_frame(until_us);
         if (!incoming) {
-            if (correlation && incoming.error().code == HAKO_CLIENT_ETIMEOUT) {
-                abandoned_.push_back(*correlation);
-                in_flight_count_.fetch_sub(1, std::memory_order_relaxed);
+            if (incoming.error().code == HAKO_CLIENT_ETIMEOUT) {
+                abandon(correlation);
             }
             return incoming;
         }
-        if (correlation && incoming->header.correlation == *correlation) {
+        const bool is_ours = correlation != 0 && incoming->header.correlation == correlation;
+        const bool is_part = is_stream_frame(incoming->header.type);
+        if (is_ours && !is_part) {
             in_flight_count_.fetch_sub(1, std::memory_order_relaxed);
             return incoming;
         }
-        keep(*incoming);
+        if (!is_part) {
+            keep(*incoming);
+            continue;
+        }
+        if (!is_ours || !sink) {
+            is_receive_broken_ = true;
+            return failure(
+                HAKO_CLIENT_EPROTOCOL, "bad frame from the engine: a part of no streamed answer"
+            );
+        }
+        if (auto taken = sink(*incoming); !taken) {
+            abandon(correlation);
+            return std::unexpected(taken.error());
+        }
+        received_.release_taken();
+        until_us = deadline_us();
+    }
+}
+
+/// What still comes of this request is dropped.
+void Connection::abandon(std::uint64_t correlation) {
+    if (correlation != 0) {
+        abandoned_.push_back(correlation);
+        in_flight_count_.fetch_sub(1, std::memory_order_relaxed);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -22,6 +23,7 @@ namespace hako::client {
 /// data, `texts` what follows it.
 struct OutgoingFrame {
     wire::FrameType type = wire::FrameType::kPing;
+    std::uint16_t flags = 0;
     std::string_view fixed;
     std::array<std::string_view, 3> texts;
     std::string_view payload;
@@ -33,6 +35,9 @@ struct IncomingFrame {
     std::string_view meta;
     std::string_view payload;
 };
+
+/// Takes the frames of a streamed answer before the one that ends it. A failure gives it up.
+using PartSink = std::function<Outcome<void>(const IncomingFrame&)>;
 
 /// The socket with its two halves. Sending and receiving each have a lock, so that one thread may
 /// receive while others submit. A thread that holds one lock only ever tries the other, except that
@@ -48,7 +53,11 @@ public:
     /// The next answer that no `call` waits for.
     [[nodiscard]] Outcome<IncomingFrame> receive();
     /// Submits and waits for this answer; others that come meanwhile are kept for `receive`.
-    [[nodiscard]] Outcome<IncomingFrame> call(const OutgoingFrame& frame);
+    /// The parts of a streamed answer go to `sink` (only a request with kFlagStream has any); the
+    /// timeout is then one of each wait.
+    [[nodiscard]] Outcome<IncomingFrame> call(
+        const OutgoingFrame& frame, const PartSink& sink = {}
+    );
 
     void set_timeout(std::int64_t timeout_us) noexcept;
     void shutdown() noexcept;
@@ -77,7 +86,11 @@ private:
     [[nodiscard]] Outcome<void> drain_socket();
     void keep(const IncomingFrame& frame);
     [[nodiscard]] std::unexpected<hako_client_error> end_of_stream();
-    [[nodiscard]] bool drop_abandoned(std::uint64_t correlation);
+    [[nodiscard]] bool drop_abandoned(const wire::FrameHeader& header);
+    void abandon(std::uint64_t correlation);
+    [[nodiscard]] Outcome<IncomingFrame> await_call(
+        std::uint64_t correlation, std::int64_t until_us, const PartSink& sink
+    );
 
     UniqueFd socket_;
     std::int64_t timeout_us_ = -1;
@@ -97,6 +110,9 @@ private:
     std::vector<char> kept_current_;      // the kept frame that was given out last
     std::vector<std::uint64_t> abandoned_;
 };
+
+/// A part of a streamed answer, not its end.
+[[nodiscard]] bool is_stream_frame(wire::FrameType type) noexcept;
 
 /// Milliseconds for poll() until `until_us`: -1 for kNever, rounded up, 0 when it has passed.
 [[nodiscard]] int poll_wait_ms(std::int64_t until_us) noexcept;

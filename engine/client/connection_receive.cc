@@ -29,10 +29,14 @@ IncomingFrame frame_of(std::string_view bytes) {
 
 bool is_answer(wire::FrameType type) {
     return type == wire::FrameType::kPong || type == wire::FrameType::kInvokeResult ||
-           type == wire::FrameType::kControlResult;
+           type == wire::FrameType::kControlResult || is_stream_frame(type);
 }
 
 }  // namespace
+
+bool is_stream_frame(wire::FrameType type) noexcept {
+    return type == wire::FrameType::kStreamBegin || type == wire::FrameType::kStreamPart;
+}
 
 Outcome<IncomingFrame> Connection::receive() {
     const std::lock_guard lock(receive_mutex_);
@@ -44,6 +48,12 @@ Outcome<IncomingFrame> Connection::receive() {
         return frame_of({kept_current_.data(), kept_current_.size()});
     }
     auto incoming = next_frame(deadline_us());
+    if (incoming && is_stream_frame(incoming->header.type)) {
+        is_receive_broken_ = true;
+        return failure(
+            HAKO_CLIENT_EPROTOCOL, "bad frame from the engine: a part of no streamed answer"
+        );
+    }
     if (incoming) {
         in_flight_count_.fetch_sub(1, std::memory_order_relaxed);
     }
@@ -63,7 +73,7 @@ Outcome<IncomingFrame> Connection::next_frame(std::int64_t until_us) {
             if (!was_sending) {
                 TRY(read_some(until_us));
             }
-        } else if (!drop_abandoned(frame.header.correlation)) {
+        } else if (!drop_abandoned(frame.header)) {
             return frame;
         } else {
             received_.release_taken();
@@ -81,7 +91,8 @@ Outcome<bool> Connection::take_frame(IncomingFrame& frame) {
     const wire::FrameHeader header = header_of(pending);
     auto fault = wire::check_header(header, false);
     if (!fault && header.type != wire::FrameType::kError && !is_answer(header.type)) {
-        fault = wire::FrameFault{"type: an engine may only send answers (2, 4, 6) and Error (7)"};
+        fault =
+            wire::FrameFault{"type: an engine may only send answers (2, 4, 6, 8, 9) and Error (7)"};
     }
     if (fault) {
         is_receive_broken_ = true;
@@ -178,12 +189,14 @@ std::unexpected<hako_client_error> Connection::end_of_stream() {
     );
 }
 
-bool Connection::drop_abandoned(std::uint64_t correlation) {
-    const auto found = std::ranges::find(abandoned_, correlation);
+bool Connection::drop_abandoned(const wire::FrameHeader& header) {
+    const auto found = std::ranges::find(abandoned_, header.correlation);
     if (found == abandoned_.end()) {
         return false;
     }
-    abandoned_.erase(found);
+    if (!is_stream_frame(header.type)) {
+        abandoned_.erase(found);
+    }
     return true;
 }
 

@@ -87,6 +87,7 @@ Outcome<std::uint64_t> Connection::submit_locked(const OutgoingFrame& frame, Hol
     }
     const wire::FrameHeader header{
         .type = frame.type,
+        .flags = frame.flags,
         .correlation = correlation_next_,
         .meta_bytes = static_cast<std::uint32_t>(meta_bytes),
         .payload_bytes = static_cast<std::uint32_t>(frame.payload.size()),

@@ -1,9 +1,10 @@
 """Answers that come in parts: whole, slow, broken off from either side, and what they cost."""
+import os
 import socket
-import threading
+import sys
 
 from support import leaks
-from support.engine import built_function
+from support.engine import SOURCE_ROOT, built_function
 from support.frames import INVOKE_RESULT, STREAM_BEGIN, STREAM_PART
 from support.ledger import read_ledger
 from test_failures import FailureCase
@@ -154,6 +155,26 @@ class Streams(StreamCase):
         self.assertEqual(got_bytes, 64 * MIB)
         self.assertFalse(answer.function_error, answer)
         self.assertLess(rss_peak - rss_before, 4 * MIB)
+
+    def test_shipped_clients(self):
+        self.create("f")
+        done = self.engine.cli("invoke", "f", '{"n": 300000}', "--stream", "--tail")
+        self.assertEqual((done.returncode, done.stdout), (0, pattern(300000)))
+        self.assertIn(b"REPORT RequestId: ", done.stderr)
+        done = self.engine.cli("invoke", "f", '{"n": 7, "do": "fail"}', "--stream")
+        self.assertEqual((done.returncode, done.stdout), (1, pattern(7)))
+        self.assertIn(b"function error: Stream.Broke: in the middle", done.stderr)
+        done = self.engine.cli("invoke", "f", '{"do": "whole"}', "--stream")
+        self.assertEqual((done.returncode, done.stdout), (0, b'"whole"'))
+        done = self.engine.cli("invoke", "nobody", "--stream")
+        self.assertEqual((done.returncode, done.stdout), (4, b""))
+        sys.path.insert(0, os.path.join(SOURCE_ROOT, "tools", "python"))
+        import hako
+        with hako.Client(self.engine.socket_path) as client:
+            stream = client.invoke_stream("f", {"n": 300000, "part": 1000})
+            self.assertEqual(b"".join(stream), pattern(300000))
+            self.assertEqual(stream.content_type, "text/plain")
+            self.assertEqual(client.invoke("f", {"do": "whole"}).value, "whole")
 
     def rss_bytes(self) -> int:
         status = leaks.read_text(f"/proc/{self.engine.process.pid}/status")

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <fcntl.h>
@@ -27,6 +28,7 @@ struct InvokeArguments {
     std::string client_context;
     std::string type = "RequestResponse";
     bool tail = false;
+    bool stream = false;
 };
 
 std::string read_to_end(int fd, const std::string& name) {
@@ -107,6 +109,31 @@ void print_payload(std::string_view payload) {
     }
 }
 
+/// Prints the response as it comes. The JSON of an error in the middle is no part of it.
+Answer invoke_stream(
+    Client& client,
+    const InvokeArguments& arguments,
+    const std::string& payload,
+    const InvokeOptions& options
+) {
+    std::optional<char> last;
+    const Answer answer = client.invoke_stream(
+        arguments.name,
+        payload,
+        [&last](std::string_view part) {
+            write_out(part);
+            last = part.back();
+        },
+        options
+    );
+    if (!last && answer.status() < 400) {
+        print_payload(answer.payload());
+    } else if (last.value_or('\n') != '\n' && ::isatty(STDOUT_FILENO) == 1) {
+        write_out("\n");
+    }
+    return answer;
+}
+
 Exit invoke(const Context& context, const InvokeArguments& arguments) {
     static const std::map<std::string, int> kTypes = {
         {"RequestResponse", HAKO_CLIENT_REQUEST_RESPONSE},
@@ -122,6 +149,9 @@ Exit invoke(const Context& context, const InvokeArguments& arguments) {
             )
         );
     }
+    if (arguments.stream && (context.json || type->second != HAKO_CLIENT_REQUEST_RESPONSE)) {
+        throw Failure(Exit::kUsage, "--stream: not with --json or another --type");
+    }
     if (!arguments.client_context.empty() && !JsonDocument::parse(arguments.client_context)) {
         throw Failure(Exit::kUsage, "--client-context: not JSON");
     }
@@ -133,7 +163,8 @@ Exit invoke(const Context& context, const InvokeArguments& arguments) {
         .type = type->second,
         .tail = arguments.tail,
     };
-    const Answer answer = client.invoke(arguments.name, payload, options);
+    const Answer answer = arguments.stream ? invoke_stream(client, arguments, payload, options)
+                                           : client.invoke(arguments.name, payload, options);
     if (answer.status() >= 400) {
         throw ApiFailure(answer.status(), answer.error_code(), answer.payload());
     }
@@ -142,7 +173,7 @@ Exit invoke(const Context& context, const InvokeArguments& arguments) {
     }
     if (context.json) {
         write_out(answer_json(answer) + "\n");
-    } else {
+    } else if (!arguments.stream) {
         print_payload(answer.payload());
     }
     if (!answer.function_error()) {
@@ -166,6 +197,9 @@ void add_invoke_command(CLI::App& root, Context& context) {
         ->type_name("FILE")
         ->excludes(payload);
     command->add_flag("--tail", arguments->tail, "Show the end of the log on standard error");
+    command->add_flag(
+        "--stream", arguments->stream, "Print the response as the function writes it"
+    );
     command->add_option("--qualifier", arguments->qualifier, "Version or alias")
         ->type_name("VERSION");
     command->add_option("--type", arguments->type, "RequestResponse (default), Event or DryRun")

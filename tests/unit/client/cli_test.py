@@ -49,6 +49,8 @@ class UsageTest(CliTest):
             (["update", "f", "--env", "A=b", "--clear-env"], "--clear-env"),
             (["invoke", "f", "--type", "Later"], '--type: must be RequestResponse, Event or'),
             (["invoke", "f", "{}", "--payload-file", code], "--payload-file"),
+            (["invoke", "f", "--stream", "--json"], "--stream: not with --json"),
+            (["invoke", "f", "--stream", "--type", "DryRun"], "--stream: not with --json or"),
             (["invoke", "f", "--payload-file", "/nonexistent/x"], "--payload-file: /nonexistent/x"),
             (["invoke", "f", "--client-context", "{"], "--client-context: not JSON"),
             (["logs", "../x", "--state", self.folder], "name: "),

@@ -175,7 +175,7 @@ class ClientTest(unittest.TestCase):
             frame(7, 0, payload=b'{"message":"magic: wrong"}', status=400): "magic: wrong",
             b"HTTP/1.1 400 Bad Request\r\n\r\n      ": "magic",
             frame(3, 1): "type: 3",
-            frame(9, 1): "type: 9",
+            frame(10, 1): "type: 10",
             frame(4, 1, b"short"): "too short",
             result(1)[:20] + struct.pack("<I", 52428801) + result(1)[24:]: "payload_bytes",
             result(1)[:16] + struct.pack("<I", 65537) + result(1)[20:]: "meta_bytes",
@@ -278,6 +278,70 @@ class ClientTest(unittest.TestCase):
             protocol.Frame(header, data[32:meta_end], data[meta_end:])
         )
         self.assertEqual((answer.value, answer.log_tail), ({"a": 1}, "ok\n"))
+        self.assertEqual(
+            protocol.encode_invoke(4, "echo", 2, stream=True) + b"{}", examples["invoke-stream"]
+        )
+        data = examples["stream-begin"]
+        begin = protocol.Frame(protocol.decode_header(data[:32]), data[32:], b"")
+        self.assertEqual(protocol.decode_stream_begin(begin), "text/plain")
+
+
+class StreamTest(unittest.TestCase):
+    def begin(self, correlation, content_type=b"text/plain"):
+        meta = struct.pack("<36sHH", REQUEST_ID, 7, len(content_type)) + b"$LATEST" + content_type
+        return frame(8, correlation, meta)
+
+    def client_of(self, script):
+        engine = ScriptedEngine(script)
+        self.addCleanup(engine.close)
+        client = hako.Client(engine.path, timeout=20)
+        self.addCleanup(client.close)
+        return client
+
+    def test_parts_come_one_by_one_then_the_result(self):
+        def script(sock):
+            _, correlation, _, _ = read_frame(sock)
+            sock.sendall(self.begin(correlation) + frame(9, correlation, b"", b"one"))
+            read_frame(sock)  # a ping: the first part has been taken by then
+            sock.sendall(frame(9, correlation, b"", b"two") + frame(2, 2))
+            sock.sendall(result(correlation, b"", flags=2, log=b"log"))
+
+        client = self.client_of(script)
+        with client.invoke_stream("f", {"a": 1}, tail=True) as stream:
+            self.assertEqual(next(stream), b"one")
+            self.assertEqual(stream.content_type, "text/plain")
+            client.ping()
+            self.assertEqual(list(stream), [b"two"])
+        self.assertEqual((stream.result.log_tail, stream.result.payload), ("log", b""))
+
+    def test_whole_answer_is_one_part(self):
+        def script(sock):
+            _, correlation, _, _ = read_frame(sock)
+            sock.sendall(result(correlation, b"whole"))
+
+        stream = self.client_of(script).invoke_stream("f")
+        self.assertEqual(list(stream), [b"whole"])
+        self.assertIsNone(stream.content_type)
+
+    def test_error_in_the_middle_and_one_that_is_left(self):
+        def script(sock):
+            _, correlation, _, _ = read_frame(sock)
+            sock.sendall(self.begin(correlation) + frame(9, correlation, b"", b"one"))
+            sock.sendall(result(correlation, b'{"errorType":"E"}', flags=3, code=b"Unhandled"))
+            _, correlation, _, _ = read_frame(sock)
+            sock.sendall(self.begin(correlation) + frame(9, correlation, b"", b"one"))
+            _, other, _, _ = read_frame(sock)
+            sock.sendall(frame(9, correlation, b"", b"two") + result(correlation, b"", flags=2))
+            sock.sendall(result(other, b"5"))
+
+        client = self.client_of(script)
+        got = []
+        with self.assertRaises(hako.FunctionError):
+            got.extend(client.invoke_stream("f"))
+        with client.invoke_stream("f") as stream:
+            self.assertEqual(next(stream), b"one")
+        self.assertEqual(list(stream), [])
+        self.assertEqual(client.invoke("f").value, 5)
 
 
 class PackageTest(unittest.TestCase):

@@ -102,7 +102,7 @@ TEST(FrameHeader, RefusalNamesTheField) {
         bool from_client;
         std::string_view text;
     };
-    constexpr auto kUnknown = static_cast<FrameType>(8);
+    constexpr auto kUnknown = static_cast<FrameType>(10);
     const std::vector<Case> cases = {
         {{.magic = 0}, true, "magic: expected \"HKO1\" (frame protocol version 1)"},
         {{.magic = 0x324f4b48}, true, "magic: expected \"HKO1\" (frame protocol version 1)"},

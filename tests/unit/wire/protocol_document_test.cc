@@ -114,6 +114,30 @@ TEST_F(ProtocolDocument, InvokeResult) {
     EXPECT_EQ(result.payload, "{\"a\":1}");
 }
 
+TEST_F(ProtocolDocument, StreamedAnswer) {
+    const Parts invoke = parts("invoke-stream");
+    EXPECT_FALSE(check_header(invoke.header, true).has_value());
+    EXPECT_EQ(invoke.header.flags, kFlagStream);
+    EXPECT_TRUE(decode_invoke(invoke.meta).has_value());
+    const Parts begin = parts("stream-begin");
+    EXPECT_FALSE(check_header(begin.header, false).has_value());
+    EXPECT_EQ(begin.header.type, FrameType::kStreamBegin);
+    const auto decoded = decode_stream_begin(begin.meta);
+    ASSERT_TRUE(decoded.has_value());
+    EXPECT_EQ(
+        std::string_view(decoded->meta.request_id, 36), "6bc28136-abcd-4365-b021-0ce6b2e64ab0"
+    );
+    EXPECT_EQ(decoded->version, "$LATEST");
+    EXPECT_EQ(decoded->content_type, "text/plain");
+    EXPECT_FALSE(decode_stream_begin(begin.meta + "x").has_value());
+    EXPECT_FALSE(decode_stream_begin(begin.meta.substr(1)).has_value());
+    const Parts part = parts("stream-part");
+    EXPECT_FALSE(check_header(part.header, false).has_value());
+    EXPECT_EQ(part.header.type, FrameType::kStreamPart);
+    EXPECT_EQ(part.meta, "");
+    EXPECT_EQ(part.payload, "hello");
+}
+
 TEST_F(ProtocolDocument, Control) {
     const Parts control = parts("control");
     EXPECT_FALSE(check_header(control.header, true).has_value());

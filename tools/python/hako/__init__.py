@@ -9,7 +9,7 @@
 Only the standard library is needed. The protocol is described in docs/frame-protocol.md.
 """
 
-from .client import Client, default_socket_path
+from .client import Client, InvokeStream, default_socket_path
 from .errors import (
     ApiError,
     ConnectionFailed,
@@ -31,6 +31,7 @@ __all__ = [
     "FunctionError",
     "HakoError",
     "InvokeResult",
+    "InvokeStream",
     "ProtocolError",
     "ServiceError",
     "ThrottlingError",

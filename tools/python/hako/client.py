@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -34,6 +35,53 @@ def default_socket_path() -> str:
     return system
 
 
+class InvokeStream:
+    """A response as it comes: iterate over its parts, which are bytes.
+
+    `content_type` is known from the first part on; None if the function does not stream, then its
+    whole response is one part. `result` is there at the end, without a payload. The loop raises
+    ApiError, and FunctionError where the function fails, possibly after parts. The client's
+    timeout is the longest wait for a part. Leaving early drops the rest when it comes; only closing
+    the client ends the function.
+    """
+
+    def __init__(self, client: Client, correlation: int) -> None:
+        self._client = client
+        self._correlation = correlation
+        self._is_over = False
+        self.content_type: str | None = None
+        self.result: InvokeResult | None = None
+
+    def __enter__(self) -> InvokeStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> InvokeStream:
+        return self
+
+    def __next__(self) -> bytes:
+        while not self._is_over:
+            frame = self._client._next_part(self._correlation)
+            if frame.header.type == protocol.STREAM_PART:
+                return frame.payload
+            if frame.header.type == protocol.STREAM_BEGIN:
+                self.content_type = protocol.decode_stream_begin(frame)
+                continue
+            self.close()
+            result = _result_of(frame, True)
+            self.result = dataclasses.replace(result, payload=b"")
+            if result.payload:
+                return result.payload
+        raise StopIteration
+
+    def close(self) -> None:
+        """Wants no more of it; twice is fine."""
+        self._is_over = True
+        self._client._end_stream(self._correlation)
+
+
 class Client:
     """One connection to an engine. Use one client per thread.
 
@@ -47,6 +95,7 @@ class Client:
         self._correlation = 0
         self._waiting: dict[int, Frame | None] = {}  # None: not answered yet
         self._unanswered = 0
+        self._streams: dict[int, deque[Frame]] = {}  # what came of each and was not taken
 
     def __enter__(self) -> Client:
         return self
@@ -96,6 +145,28 @@ class Client:
         )
         frame = self._call(correlation, parts, protocol.INVOKE_RESULT)
         return _result_of(frame, raise_function_error)
+
+    def invoke_stream(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        qualifier: str = "",
+        tail: bool = False,
+        client_context: Any = None,
+    ) -> InvokeStream:
+        """Invokes `name` and gives its response part by part, while the function runs."""
+        correlation = self._next_correlation()
+        parts = _invoke_parts(
+            correlation, name, payload, qualifier, tail, "RequestResponse", client_context, True
+        )
+        self._streams[correlation] = deque()
+        try:
+            self._connection.send(parts, self._connection.deadline())
+        except BaseException:
+            self._end_stream(correlation)
+            raise
+        return InvokeStream(self, correlation)
 
     def invoke_many(
         self,
@@ -268,11 +339,29 @@ class Client:
             if frame is not None:
                 del self._waiting[correlation]
                 return frame
-            arrived = self._connection.receive(deadline)
-            # An answer that nobody waits for belongs to a call that gave up.
-            if arrived.header.correlation in self._waiting:
-                self._waiting[arrived.header.correlation] = arrived
-                self._unanswered -= 1
+            self._keep(self._connection.receive(deadline))
+
+    def _keep(self, arrived: Frame) -> None:
+        """Puts a frame where it is waited for; one that nobody waits for belongs to a call or a
+        stream that was given up."""
+        correlation = arrived.header.correlation
+        if correlation in self._streams:
+            self._streams[correlation].append(arrived)
+        elif arrived.header.type in (protocol.STREAM_BEGIN, protocol.STREAM_PART):
+            return
+        elif correlation in self._waiting:
+            self._waiting[correlation] = arrived
+            self._unanswered -= 1
+
+    def _next_part(self, correlation: int) -> Frame:
+        frames = self._streams[correlation]
+        deadline = self._connection.deadline()
+        while not frames:
+            self._keep(self._connection.receive(deadline))
+        return frames.popleft()
+
+    def _end_stream(self, correlation: int) -> None:
+        self._streams.pop(correlation, None)
 
     def _submit_window(
         self,
@@ -311,6 +400,7 @@ def _invoke_parts(
     tail: bool,
     invocation_type: str,
     client_context: Any,
+    stream: bool = False,
 ) -> list[bytes]:
     body = _payload_bytes(payload)
     context = client_context
@@ -324,6 +414,7 @@ def _invoke_parts(
         tail=tail,
         qualifier=qualifier,
         client_context=context or "",
+        stream=stream,
     )
     return [head, body]
 

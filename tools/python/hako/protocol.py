@@ -10,7 +10,9 @@ from .result import InvokeResult
 
 MAGIC = b"HKO1"
 PING, PONG, INVOKE, INVOKE_RESULT, CONTROL, CONTROL_RESULT, ERROR = range(1, 8)
+STREAM_BEGIN, STREAM_PART = 8, 9
 FLAG_FUNCTION_ERROR = 1
+FLAG_STREAM = 2
 
 META_BYTES_MAX = 65536
 PAYLOAD_BYTES_MAX = 52428800
@@ -22,8 +24,10 @@ INVOCATION_TYPES = {"RequestResponse": 0, "Event": 1, "DryRun": 2}
 _HEADER = struct.Struct("<4sHHQIIII")
 _INVOKE = struct.Struct("<BBHHH")
 _RESULT = struct.Struct("<36sIQQQQQHHI")
+_BEGIN = struct.Struct("<36sHH")
 _CONTROL = struct.Struct("<HHI")
 HEADER_BYTES = _HEADER.size
+_ANSWERS = (PONG, INVOKE_RESULT, CONTROL_RESULT, ERROR, STREAM_BEGIN, STREAM_PART)
 
 
 class Header(NamedTuple):
@@ -74,6 +78,7 @@ def encode_invoke(
     tail: bool = False,
     qualifier: str = "",
     client_context: str = "",
+    stream: bool = False,
 ) -> bytes:
     """Header and meta data of an Invoke frame; `payload_bytes` of payload must follow."""
     if invocation_type not in INVOCATION_TYPES:
@@ -88,7 +93,8 @@ def encode_invoke(
     _check_payload(payload_bytes)
     fixed = _INVOKE.pack(INVOCATION_TYPES[invocation_type], int(tail), *map(len, texts))
     meta = fixed + b"".join(texts)
-    return encode_header(INVOKE, correlation, len(meta), payload_bytes) + meta
+    flags = FLAG_STREAM if stream else 0
+    return encode_header(INVOKE, correlation, len(meta), payload_bytes, flags=flags) + meta
 
 
 def encode_control(correlation: int, operation: str, request: bytes, payload_bytes: int) -> bytes:
@@ -115,7 +121,7 @@ def decode_header(data: bytes | bytearray | memoryview) -> Header:
     )
     if magic != MAGIC:
         raise ProtocolError('magic: expected "HKO1" (frame protocol version 1)')
-    if frame_type not in (PONG, INVOKE_RESULT, CONTROL_RESULT, ERROR):
+    if frame_type not in _ANSWERS:
         raise ProtocolError(f"type: {frame_type} is not an answer")
     if reserved != 0:
         raise ProtocolError("reserved: must be 0")
@@ -124,6 +130,18 @@ def decode_header(data: bytes | bytearray | memoryview) -> Header:
     if payload_bytes > PAYLOAD_BYTES_MAX:
         raise ProtocolError(f"payload_bytes: at most {PAYLOAD_BYTES_MAX}")
     return Header(frame_type, flags, correlation, meta_bytes, payload_bytes, status)
+
+
+def decode_stream_begin(frame: Frame) -> str:
+    """The content type that a StreamBegin frame names; raises ProtocolError."""
+    meta = frame.meta
+    if len(meta) < _BEGIN.size:
+        raise ProtocolError("meta data of StreamBegin: too short")
+    _, version, content_type = _BEGIN.unpack_from(meta)
+    type_at = _BEGIN.size + version
+    if type_at + content_type != len(meta):
+        raise ProtocolError("meta data of StreamBegin: lengths do not add up")
+    return meta[type_at:].decode("ascii", "replace")
 
 
 def decode_invoke_result(frame: Frame) -> InvokeResult:

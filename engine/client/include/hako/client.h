@@ -37,7 +37,8 @@ enum hako_client_code {
     HAKO_CLIENT_EPROTOCOL =
         4, /**< bytes that break the protocol, or the engine sent an Error frame */
     HAKO_CLIENT_EINVALID = 5, /**< an argument breaks a limit; nothing was sent */
-    HAKO_CLIENT_ENOMEM = 6
+    HAKO_CLIENT_ENOMEM = 6,
+    HAKO_CLIENT_ECANCELED = 7 /**< a callback gave the answer up */
 };
 
 /** Details of a failure, filled by the call that returned it. */
@@ -158,6 +159,30 @@ HAKO_CLIENT_API int hako_client_submit(
     hako_client* client,
     const hako_client_request* request,
     uint64_t* correlation,
+    hako_client_error* error
+);
+
+/** Where a response goes that comes in parts. Both return 0, or anything else to give it up. */
+typedef struct hako_client_sink {
+    void* context; /**< handed to both */
+    /** May be NULL. The function streams; `type` is the response's content type. */
+    int (*on_begin)(void* context, hako_client_view type);
+    /** The next bytes of the response, good until the return. No call on this client from here. */
+    int (*on_part)(void* context, hako_client_view part);
+} hako_client_sink;
+
+/**
+ * As invoke, but hands the response to `sink` as it comes; one of a function that does not stream
+ * is one part. `answer` then has everything but the payload, unless an error is one: with
+ * function_error, possibly after parts, it is the error's JSON. The timeout is the longest wait for
+ * each part. ECANCELED and ETIMEOUT leave the connection good and drop the rest when it comes;
+ * only closing the client ends the function.
+ */
+HAKO_CLIENT_API int hako_client_invoke_stream(
+    hako_client* client,
+    const hako_client_request* request,
+    const hako_client_sink* sink,
+    hako_client_answer* answer,
     hako_client_error* error
 );
 

@@ -9,9 +9,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <hako/client.h>
@@ -114,6 +116,46 @@ public:
         hako_client_answer answer;
         hako_client_error error;
         check(hako_client_invoke(handle_, &request, &answer, &error) != 0, error);
+        return Answer(answer);
+    }
+    /// Invokes, and hands the response to `on_part(std::string_view)` as it comes, in one piece if
+    /// the function does not stream; the answer has no payload then, but an error's JSON. What
+    /// `on_part` throws comes out of here, and the rest of the response is dropped.
+    template <typename OnPart>
+    Answer invoke_stream(
+        std::string_view function,
+        std::string_view payload,
+        OnPart&& on_part,
+        const InvokeOptions& options = {}
+    ) {
+        using Target = std::remove_reference_t<OnPart>;
+        struct Call {
+            Target* on_part;
+            std::exception_ptr thrown;
+        };
+        Call call{&on_part, nullptr};
+        const hako_client_sink sink{
+            &call,
+            nullptr,
+            [](void* context, hako_client_view part) noexcept {
+                auto& self = *static_cast<Call*>(context);
+                try {
+                    (*self.on_part)(std::string_view(part.data, part.bytes));
+                    return 0;
+                } catch (...) {  // lint: allow catch-all (rethrown above C)
+                    self.thrown = std::current_exception();
+                    return 1;
+                }
+            },
+        };
+        const hako_client_request request = make(function, payload, options);
+        hako_client_answer answer;
+        hako_client_error error;
+        const int code = hako_client_invoke_stream(handle_, &request, &sink, &answer, &error);
+        if (call.thrown != nullptr) {
+            std::rethrow_exception(call.thrown);
+        }
+        check(code != 0, error);
         return Answer(answer);
     }
     /// Queues an invocation; returns its correlation number.
