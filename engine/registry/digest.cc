@@ -26,6 +26,41 @@ constexpr std::array<std::uint8_t, 256> kReverse = [] {
     return table;
 }();
 
+/// How many bytes well-formed base64 of this length and padding stands for.
+std::optional<std::size_t> base64_length(std::string_view text) {
+    if (text.size() % 4 != 0) {
+        return std::nullopt;
+    }
+    std::size_t padding = 0;
+    while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') {
+        ++padding;
+    }
+    return text.size() / 4 * 3 - padding;
+}
+
+/// Writes the `bytes` that `text` stands for, four digits at a time: bodies may have megabytes.
+bool decode_base64(std::string_view text, std::uint8_t* out, std::size_t bytes) {
+    for (; bytes > 0; text.remove_prefix(4)) {
+        const std::size_t taken = bytes < 3 ? bytes : 3;
+        std::uint32_t window = 0;
+        std::uint8_t fault = 0;
+        for (std::size_t i = 0; i < 4; ++i) {
+            const std::uint8_t six =
+                i <= taken ? kReverse[static_cast<unsigned char>(text[i])] : std::uint8_t{0};
+            fault |= six & 0xc0U;  // kNotBase64 has bits that no digit has
+            window = (window << 6U) | (six & 0x3fU);
+        }
+        if (fault != 0) {
+            return false;
+        }
+        for (std::size_t i = 0; i < taken; ++i) {
+            *out++ = static_cast<std::uint8_t>(window >> (16U - 8U * i));
+        }
+        bytes -= taken;
+    }
+    return true;
+}
+
 std::optional<std::uint8_t> hex_digit(char character) {
     if (character >= '0' && character <= '9') {
         return static_cast<std::uint8_t>(character - '0');
@@ -83,26 +118,19 @@ std::string to_base64(std::span<const std::uint8_t> bytes) {
 }
 
 std::optional<std::vector<std::byte>> from_base64(std::string_view text) {
-    if (text.size() % 4 != 0) {
+    const auto length = base64_length(text);
+    std::vector<std::byte> bytes(length.value_or(0));
+    if (!length || !decode_base64(text, reinterpret_cast<std::uint8_t*>(bytes.data()), *length)) {
         return std::nullopt;
     }
-    std::size_t padding = 0;
-    while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') {
-        ++padding;
-    }
-    const std::size_t digits = text.size() - padding;
-    std::vector<std::byte> bytes;
-    bytes.reserve(text.size() / 4 * 3);
-    std::uint32_t window = 0;
-    for (std::size_t i = 0; i < digits; ++i) {
-        const std::uint8_t six = kReverse[static_cast<unsigned char>(text[i])];
-        if (six == kNotBase64) {
-            return std::nullopt;
-        }
-        window = (window << 6U) | six;
-        if (i % 4 != 0) {
-            bytes.push_back(static_cast<std::byte>(window >> (6U - 2U * (i % 4)) & 0xffU));
-        }
+    return bytes;
+}
+
+std::optional<std::string> text_from_base64(std::string_view text) {
+    const auto length = base64_length(text);
+    std::string bytes(length.value_or(0), '\0');
+    if (!length || !decode_base64(text, reinterpret_cast<std::uint8_t*>(bytes.data()), *length)) {
+        return std::nullopt;
     }
     return bytes;
 }

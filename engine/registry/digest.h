@@ -21,6 +21,7 @@ using Sha256 = std::array<std::uint8_t, 32>;
 [[nodiscard]] std::string to_base64(std::span<const std::uint8_t> bytes);
 /// Strict: padding where it belongs, no other characters. Nothing if `text` is not base64.
 [[nodiscard]] std::optional<std::vector<std::byte>> from_base64(std::string_view text);
+[[nodiscard]] std::optional<std::string> text_from_base64(std::string_view text);
 
 /// A random UUID (version 4), lower-case.
 [[nodiscard]] std::string make_uuid();

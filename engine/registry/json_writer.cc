@@ -96,4 +96,10 @@ JsonWriter& JsonWriter::value(std::uint64_t number) {
     return *this;
 }
 
+JsonWriter& JsonWriter::boolean(bool value) {
+    comma();
+    text_ += value ? "true" : "false";
+    return *this;
+}
+
 }  // namespace hako::registry

@@ -17,6 +17,7 @@ public:
     JsonWriter& key(std::string_view name);
     JsonWriter& value(std::string_view text);
     JsonWriter& value(std::uint64_t number);
+    JsonWriter& boolean(bool value);
 
     JsonWriter& member(std::string_view name, std::string_view text) {
         return key(name).value(text);

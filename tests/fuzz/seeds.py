@@ -92,6 +92,19 @@ SEEDS = {
         b"\x01\x00123456789012:function:f", b"\x00\x00us-gov-west-1:123456789012:f.g",
         b"\x00\x00arn:aws:iam::123456789012:role/service/r@x", b"\x01\x00eusc-de-east-1:f",
     ],
+    "http_event": [  # 0: form, headers, method, path, query, body; 1: form, result; 2: cut, stream
+        b"\x00\x00\x03" + text(b"Host") + text(b"x.lambda-url.us-east-1.on.aws")
+        + text(b"Cookie") + text(b"a=1; b=\xff") + text(b"Content-Type") + text(b"text/plain")
+        + text(b"POST") + text(b"/a%2Fb\xc3\xa9") + text(b"q=1&q=%zz&=+") + b"\"body\"\x00\xff",
+        b"\x00\x03\x02" + text(b"X-Forwarded-For") + text(b"1.2.3.4, [::1]:80")
+        + text(b"Connection") + text(b"close, x") + text(b"GET") + text(b"/url/f:live/x")
+        + text(b""),
+        b'\x01\x00{"statusCode":200,"headers":{"Content-Type":"text/html","A":1},'
+        b'"cookies":["a=1"],"body":"PHA+","isBase64Encoded":true}',
+        b'\x01\x03{"statusCode":"201","multiValueHeaders":{"Set-Cookie":["a","b"]},"body":"x"}',
+        b'\x01\x00{"statusCode":200,"headers":{"A":"b\\r\\nSet-Cookie: c"}}',
+        b'\x02\x04{"statusCode":206,"headers":{"x-a":"1"},"cookies":["c=1"]}' + b"\0" * 8 + b"body",
+    ],
     "ledger": [
         b"\x00" + (b"\x00" + b"\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00" * 16 + b"\x00\x00") * 2,
         b"\x00\x00" + b"\x00\x01" + b"\x10" * 8 + b"\x01" * 3 + b"\x04\x02" + b"\x10" * 12,

@@ -72,12 +72,15 @@ public:
     Handler(const Handler&) = delete;
     Handler& operator=(const Handler&) = delete;
 
-    // For these two `head` has no body yet; they decide by method, host, path and headers, are
+    // For these `head` has no body yet; they decide by method, host, path and headers, are
     // called between fibers and do not park.
 
     /// Whether this handler answers the request, if only to say that there is nothing.
     [[nodiscard]] virtual bool takes(const Request& head) const = 0;
     [[nodiscard]] virtual BodyLimit body_limit(const Request& head) const = 0;
+    /// Whether it matters who asks. Else the Authorization header is the function's own affair, and
+    /// the caller comes unchecked.
+    [[nodiscard]] virtual bool asks_who(const Request& /*head*/) const { return true; }
 
     /// Answers; runs on the request's own fiber and may park. Returns with the answer sent,
     /// finished or aborted.

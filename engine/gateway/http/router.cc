@@ -27,7 +27,8 @@ BodyLimit Router::body_limit(const Request& head) const {
 
 void Router::handle(const Request& request, ResponseWriter& out) {
     Caller caller;
-    if (access_ != nullptr) {
+    Handler& handler = handler_of(request);
+    if (access_ != nullptr && handler.asks_who(request)) {
         auto identified = access_->identify(request);
         if (!identified) {
             send_error(out, identified.error());
@@ -35,7 +36,7 @@ void Router::handle(const Request& request, ResponseWriter& out) {
         }
         caller = *std::move(identified);
     }
-    handler_of(request).handle(request, caller, out);
+    handler.handle(request, caller, out);
 }
 
 void send_error(ResponseWriter& out, const registry::ApiError& error) {
