@@ -1,10 +1,12 @@
 #include "sandbox/record.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <span>
 #include <utility>
 
 #include <fcntl.h>
@@ -72,21 +74,22 @@ Result<void> make_log_pipe(Record& record, std::uint32_t host_id) {
     return {};
 }
 
-/// A detached read-only mount of the code, with names looked up by the engine's files only as one
-/// plain component: the engine owns that directory and may be compromised, so no links.
-Result<UniqueFd> open_code(int code_dir, const spawner::Acquire& request) {
+/// A detached read-only mount of a package (code or layers), with names looked up by the engine's
+/// files only as one plain component: the engine owns that directory and may be compromised, so no
+/// links.
+Result<UniqueFd> open_package(int code_dir, std::span<const char, spawner::kCodeIdBytes> id) {
     std::array<char, spawner::kCodeIdBytes + 1> name{};
-    std::copy(std::begin(request.code_id), std::end(request.code_id), name.begin());
+    std::ranges::copy(id, name.begin());
     constexpr int kFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     const UniqueFd dir(::openat(code_dir, name.data(), kFlags));
     if (!dir) {
-        return fail_errno("open code");
+        return fail_errno("open package");
     }
     UniqueFd tree(sys::open_tree(dir.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
     );
     constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     if (!tree || sys::mount_setattr(tree.get(), kAttributes) != 0) {
-        return fail_errno("clone code mount");
+        return fail_errno("clone package mount");
     }
     return tree;
 }
@@ -101,13 +104,22 @@ int resize_tmp(std::uint32_t tmp_mib) {
     return ::mount("tmpfs", "/tmp", "tmpfs", kFlags, options.data()) == 0 ? 0 : errno;
 }
 
+/// What a sandbox is given, as detached mounts.
+struct Packages {
+    UniqueFd code;
+    UniqueFd layers;  // empty: there are none
+};
+
 /// Inside the sandbox's mount namespace, in which nothing but our own code has run yet.
-StepError mount_inside(const Record& record, const UniqueFd& code, std::uint32_t tmp_mib) {
+StepError mount_inside(const Record& record, const Packages& packages, std::uint32_t tmp_mib) {
     if (::setns(record.pidfd.get(), CLONE_NEWNS) != 0) {
         return {.step = Step::kEnterMounts, .sys_errno = errno};
     }
-    if (sys::move_mount(code.get(), "/var/task") != 0) {
+    if (sys::move_mount(packages.code.get(), "/var/task") != 0) {
         return {.step = Step::kMountCode, .sys_errno = errno};
+    }
+    if (packages.layers && sys::move_mount(packages.layers.get(), "/opt") != 0) {
+        return {.step = Step::kMountLayers, .sys_errno = errno};
     }
     if (const int error = resize_tmp(tmp_mib); error != 0) {
         return {.step = Step::kResizeTmp, .sys_errno = error};
@@ -154,11 +166,19 @@ StepError make_resources(Record& record, const CgroupTree& tree, std::uint32_t h
 StepError specialise(
     Record& record, const spawner::Acquire& request, int code_dir, int own_mounts
 ) {
-    const auto code = open_code(code_dir, request);
+    auto code = open_package(code_dir, request.code_id);
     if (!code) {
         return {.step = Step::kOpenCode, .sys_errno = code.error().sys_errno};
     }
-    const StepError mounted = mount_inside(record, *code, request.tmp_mib);
+    Packages packages{.code = *std::move(code), .layers = {}};
+    if (spawner::has_layers(request)) {
+        auto layers = open_package(code_dir, request.layers_id);
+        if (!layers) {
+            return {.step = Step::kOpenLayers, .sys_errno = layers.error().sys_errno};
+        }
+        packages.layers = *std::move(layers);
+    }
+    const StepError mounted = mount_inside(record, packages, request.tmp_mib);
     // Nothing can go on in a foreign mount namespace.
     ENSURE(::setns(own_mounts, CLONE_NEWNS) == 0, "could not leave a sandbox's mount namespace");
     if (mounted.step != Step::kNone) {

@@ -63,8 +63,8 @@ struct Record {
     Record& record, const CgroupTree& tree, std::uint32_t host_id
 );
 
-/// Gives a blank its code and limits, and tells its worker. `code_dir` and `own_mounts` are the
-/// directory of code packages and the spawner's own mount namespace.
+/// Gives a blank its code, layers and limits, and tells its worker. `code_dir` and `own_mounts` are
+/// the directory of code packages and the spawner's own mount namespace.
 [[nodiscard]] StepError specialise(
     Record& record, const spawner::Acquire& request, int code_dir, int own_mounts
 );

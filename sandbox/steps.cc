@@ -37,6 +37,8 @@ std::string_view step_name(Step step) noexcept {
         "open-code",
         "enter-mounts",
         "mount-code",
+        "open-layers",
+        "mount-layers",
         "resize-tmp",
         "set-limits",
         "zygote-gone",

@@ -43,6 +43,8 @@ enum class Step : std::uint8_t {
     kOpenCode,
     kEnterMounts,
     kMountCode,
+    kOpenLayers,
+    kMountLayers,
     kResizeTmp,
     kSetLimits,
     kZygoteGone,

@@ -16,6 +16,10 @@ bool is_hex(char c) noexcept {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 
+bool is_nul(char c) noexcept {
+    return c == '\0';
+}
+
 Result<Request> check(const Acquire& request) noexcept {
     if (!is_runtime(request.runtime)) {
         return fail(Errc::kProtocol, "acquire: runtime");
@@ -28,6 +32,10 @@ Result<Request> check(const Acquire& request) noexcept {
     }
     if (!std::ranges::all_of(request.code_id, is_hex)) {
         return fail(Errc::kProtocol, "acquire: code_id");
+    }
+    const bool has_layers = spawner::has_layers(request);
+    if (!std::ranges::all_of(request.layers_id, has_layers ? is_hex : is_nul)) {
+        return fail(Errc::kProtocol, "acquire: layers_id");
     }
     return request;
 }

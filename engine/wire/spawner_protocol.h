@@ -7,7 +7,7 @@
 // request (`validate`); an invalid one ends the connection, because the engine never sends one.
 namespace hako::spawner {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 inline constexpr std::uint32_t kCodeIdBytes = 64;  // lower-case hex SHA-256, no terminator
 inline constexpr std::uint32_t kMemoryMibMin = 128;
 inline constexpr std::uint32_t kMemoryMibMax = 32768;
@@ -32,8 +32,8 @@ enum class Op : std::uint32_t {
     kStatsAnswer = 104,
 };
 
-/// Takes a blank of `runtime` and gives it its code and limits. Answer: Acquired with the same
-/// ticket.
+/// Takes a blank of `runtime` and gives it its code, layers and limits. Answer: Acquired with the
+/// same ticket.
 struct Acquire {
     Op op = Op::kAcquire;
     RuntimeKind runtime = RuntimeKind::kNative;
@@ -41,7 +41,12 @@ struct Acquire {
     std::uint32_t memory_mib = 0;  // kMemoryMibMin..kMemoryMibMax
     std::uint32_t tmp_mib = 0;     // kTmpMibMin..kTmpMibMax
     char code_id[kCodeIdBytes] = {};
+    char layers_id[kCodeIdBytes] = {};  // what goes to /opt; all NUL: nothing
 };
+
+[[nodiscard]] inline bool has_layers(const Acquire& request) noexcept {
+    return request.layers_id[0] != '\0';
+}
 
 /// Kills everything in the sandbox. Answer: Gone. Unknown ids are ignored (the Gone is already
 /// under way).
@@ -139,6 +144,6 @@ struct StatsAnswer {
 };
 
 inline constexpr std::uint32_t kPacketBytesMax = 256;
-static_assert(sizeof(Acquire) == 88 && sizeof(Acquired) == 80 && sizeof(Gone) == 96);
+static_assert(sizeof(Acquire) == 152 && sizeof(Acquired) == 80 && sizeof(Gone) == 96);
 
 }  // namespace hako::spawner

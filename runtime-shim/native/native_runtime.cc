@@ -15,6 +15,7 @@
 
 #include "runtime-shim/native/code_file.h"
 #include "runtime-shim/native/environment.h"
+#include "runtime-shim/native/needed_libraries.h"
 
 namespace hako::shim {
 namespace {
@@ -110,6 +111,7 @@ int serve_shared_object(hako_shim& shim, const Entry& entry) noexcept {
             shim, "Runtime.InvalidEntrypoint", "Cannot load %s: %s", entry.path, reason
         );
     }
+    load_needed_libraries(entry.path);
     void* const library = dlopen(entry.path, RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
         return fail_init_with(

@@ -328,21 +328,31 @@ def set_up_environment():
     time.tzset()
     root = os.environ.get("LAMBDA_TASK_ROOT", "/var/task")
     os.chdir(root)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    layers = (f"/opt/python/lib/{version}/site-packages", "/opt/python")
     extra = [path for path in os.environ.get("PYTHONPATH", "").split(":") if path]
-    extra += [path for path in layers if path not in extra and os.path.isdir(path)]
-    sys.path[:0] = [root] + extra
-    forget_shadowed_modules(root)
+    layers = [path for path in layer_paths() if path not in extra]
+    sys.path[:0] = [root] + extra + layers
+    forget_shadowed_modules([root] + layers)
     level = os.environ.get("AWS_LAMBDA_LOG_LEVEL")
     if level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
         logging.getLogger().setLevel(level)
 
 
-def forget_shadowed_modules(root):
+def layer_paths():
+    """Where layers have modules, those that are there. A layer is made for the version the function
+    asks for, which need not be the one that runs here."""
+    if not os.path.isdir("/opt/python"):
+        return []
+    running = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    asked = os.environ.get("AWS_EXECUTION_ENV", "").removeprefix("AWS_Lambda_")
+    versions = [running] if asked in (running, "") else [running, asked]
+    places = [f"/opt/python/lib/{version}/site-packages" for version in versions]
+    return [path for path in places if os.path.isdir(path)] + ["/opt/python"]
+
+
+def forget_shadowed_modules(roots):
     """A package may bring a module named like one that is preloaded here, but would not be on AWS:
     its own must win."""
-    names = {name.partition(".")[0] for name in os.listdir(root)} & FORGETTABLE
+    names = {name.partition(".")[0] for root in roots for name in os.listdir(root)} & FORGETTABLE
     if names:
         for module in [name for name in sys.modules if name.partition(".")[0] in names]:
             del sys.modules[module]

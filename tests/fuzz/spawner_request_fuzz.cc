@@ -19,6 +19,10 @@ void check(const Acquire& request) {
         // A path component: nothing but digits may get through.
         ENSURE((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'), "code_id is hexadecimal");
     }
+    for (const char c : request.layers_id) {
+        const bool is_hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        ENSURE(has_layers(request) ? is_hex : c == '\0', "layers_id is hexadecimal or nothing");
+    }
 }
 void check(const Destroy& request) {
     ENSURE(request.reserved == 0, "reserved");

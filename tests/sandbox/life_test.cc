@@ -1,6 +1,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <map>
 
 #include <sys/wait.h>
@@ -162,6 +163,41 @@ TEST_F(Life, LinkedCodeIsRefused) {
     std::memcpy(request.code_id, name.data(), kCodeIdBytes);
     EXPECT_FALSE(harness_.acquire(request));
     EXPECT_EQ(harness_.last_acquired.sys_errno, ENOTDIR);
+}
+
+TEST_F(Life, LayersAreMountedAtOpt) {
+    EXPECT_EQ(acquire().ask("ls /opt"), "");
+    const std::string name(kCodeIdBytes, 'd');
+    const std::string layers = harness_.code_dir() + "/" + name;
+    std::filesystem::create_directories(layers + "/lib");
+    std::ofstream(layers + "/lib/note") << "from a layer";
+    std::filesystem::create_symlink("/etc/shadow", layers + "/out");
+    std::filesystem::create_symlink("../../../../../../etc/shadow", layers + "/up");
+    Acquire request = harness_.make_acquire();
+    std::memcpy(request.layers_id, name.data(), kCodeIdBytes);
+    std::optional<Sandbox> sandbox = harness_.acquire(request);
+    ASSERT_TRUE(sandbox) << harness_.last_acquired.step;
+    EXPECT_EQ(sandbox->ask("cat /opt/lib/note"), "from a layer");
+    EXPECT_EQ(sandbox->ask("cat /var/task/hello.txt"), "hello from the code");
+    EXPECT_EQ(
+        sandbox->ask("sh echo x 2>/dev/null >/opt/lib/note || echo refused"), "refused\nstatus 0"
+    );
+    // The registry refuses such links; here it is seen that they would lead nowhere.
+    EXPECT_EQ(sandbox->ask("cat /opt/out"), "errno ENOENT");
+    EXPECT_EQ(sandbox->ask("cat /opt/up"), "errno ENOENT");
+}
+
+TEST_F(Life, MissingAndLinkedLayersAreRefusedByName) {
+    const std::string name(kCodeIdBytes, 'e');
+    Acquire request = harness_.make_acquire();
+    std::memcpy(request.layers_id, name.data(), kCodeIdBytes);
+    EXPECT_FALSE(harness_.acquire(request));
+    EXPECT_EQ(harness_.last_acquired.sys_errno, ENOENT);
+    EXPECT_STREQ(harness_.last_acquired.step, "open-layers");
+    std::filesystem::create_directory_symlink("/etc", harness_.code_dir() + "/" + name);
+    EXPECT_FALSE(harness_.acquire(request));
+    EXPECT_EQ(harness_.last_acquired.sys_errno, ENOTDIR);
+    expect_clean();
 }
 
 TEST_F(Life, UnavailableRuntimeIsRefused) {

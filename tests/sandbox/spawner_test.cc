@@ -53,7 +53,14 @@ TEST(Validate, RefusesEveryFieldOutOfRange) {
     EXPECT_TRUE(refused([](Acquire& r) { r.op = Op::kAcquired; }));
     for (const char bad : {'/', '.', '\0', 'F', 'g', ' '}) {
         EXPECT_TRUE(refused([bad](Acquire& r) { r.code_id[63] = bad; })) << int{bad};
+        EXPECT_TRUE(refused([bad](Acquire& r) {
+            std::memset(r.layers_id, 'a', kCodeIdBytes);
+            r.layers_id[63] = bad;
+        })) << int{bad};
     }
+    EXPECT_TRUE(refused([](Acquire& r) { r.layers_id[0] = '/'; }));
+    EXPECT_TRUE(refused([](Acquire& r) { r.layers_id[1] = 'a'; }));
+    EXPECT_FALSE(refused([](Acquire& r) { std::memset(r.layers_id, 'a', kCodeIdBytes); }));
     EXPECT_FALSE(accepts(PoolTarget{.blanks_count = kPoolBlanksMax + 1}));
     EXPECT_FALSE(accepts(PoolTarget{.reserved = 1}));
     EXPECT_FALSE(accepts(Destroy{.reserved = 1}));

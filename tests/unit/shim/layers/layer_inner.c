@@ -1,0 +1,5 @@
+const char* layer_inner_text(void);
+
+const char* layer_inner_text(void) {
+    return "\"from a layer\"";
+}
