@@ -92,6 +92,7 @@ struct Engine::Parts {
     std::unique_ptr<instance::Manager> manager;
     std::unique_ptr<instance::Invoker> invoker;
     std::unique_ptr<registry::ControlService> control;
+    std::unique_ptr<AccessParts> access;
     std::unique_ptr<gateway::FrameServer> frames;
     std::unique_ptr<gateway::lambda::Api> api;
     std::unique_ptr<gateway::http::Router> router;
@@ -226,12 +227,19 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
         // Collecting waits for the disk; without a fiber the next change collects.
         (void)loop->scheduler().spawn("collect-code", [this] { control->collect_code(); });
     };
+    auto access_made = AccessParts::make(settings, input.access, input.state.keys_path(), *runner);
+    if (!access_made) {
+        return std::unexpected(access_made.error());
+    }
+    access = *std::move(access_made);
     frames = std::make_unique<gateway::FrameServer>(
         gateway::FrameServices{
             .loop = *loop,
             .invoker = *invoker,
             .control = *control,
             .engine_status_json = [this] { return status_json(); },
+            .access = &access->access,
+            .keys = &access->operations,
         },
         gateway::FrameLimits{
             .connections_max = settings.connections_max,
@@ -250,12 +258,13 @@ void Engine::Parts::build_http() {
         .invoker = *invoker,
         .control = *control,
         .registry = *functions,
+        .access = &access->access,
         .engine_status_json = [this] { return status_json(); },
         .metrics_text = [this] { return metrics_now().to_prometheus(now_us()); },
         .payload_bytes_max = settings.payload_bytes_max,
     });
     router = std::make_unique<gateway::http::Router>(
-        std::vector<gateway::http::Handler*>{api.get()}, nullptr
+        std::vector<gateway::http::Handler*>{api.get()}, &access->access
     );
     http = std::make_unique<gateway::http::HttpServer>(
         *loop,
@@ -345,6 +354,7 @@ void Engine::Parts::serve() {
         functions->functions_count(),
         link->features()
     );
+    access->log_state(input.settings);
     on_ready();
 }
 

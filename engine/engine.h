@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/access_parts.h"
 #include "engine/base/result.h"
 #include "engine/base/unique_fd.h"
 #include "engine/config/settings.h"
@@ -19,6 +20,7 @@ namespace hako {
 struct EngineInput {
     config::Settings settings;
     registry::StateDir state;
+    AccessInput access;
     std::vector<startup::Listener> frame_listeners;
     std::vector<startup::Listener> http_listeners;
     UniqueFd keeper_socket;  // the spawner's keeper: engine/wire/keeper_protocol.h

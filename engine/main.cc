@@ -235,6 +235,10 @@ std::expected<Prepared, StartFailure> prepare(const config::Settings& settings) 
     if (!state) {
         return std::unexpected(StartFailure{kExitStateUnusable, state.error().text});
     }
+    auto access = AccessInput::find(settings, state->keys_path());
+    if (!access) {
+        return std::unexpected(StartFailure{kExitStateUnusable, access.error().text});
+    }
     auto listeners = open_listeners(settings, *user);
     if (!listeners) {
         return std::unexpected(listeners.error());
@@ -261,6 +265,7 @@ std::expected<Prepared, StartFailure> prepare(const config::Settings& settings) 
             {
                 .settings = settings,
                 .state = *std::move(state),
+                .access = *std::move(access),
                 .frame_listeners = std::move(listeners->frame),
                 .http_listeners = std::move(listeners->http),
                 .keeper_socket = std::move(socket),

@@ -96,6 +96,12 @@ void derive(Settings& settings, const ParseWorld& world) {
             given->clear();
         }
     }
+    if (settings.secret_key_file.empty()) {
+        settings.secret_key_file = settings.state + "/secret.key";
+    }
+    if (settings.organization == "none") {
+        settings.organization.clear();
+    }
     if (settings.engine_user.empty() && world.is_root) {
         settings.engine_user = world.has_hako_user ? "hako" : std::string(kEngineUid);
     }
@@ -124,6 +130,9 @@ std::optional<std::string> check(const Settings& settings) {
             settings.socket,
             fmt::format("an absolute path of at most {} bytes", kSocketPathMax)
         );
+    }
+    if (settings.secret_key_file.front() != '/') {
+        return fault("secret_key_file", settings.secret_key_file, "an absolute path");
     }
     const bool has_http_socket = !settings.http_socket.empty();
     if (has_http_socket &&

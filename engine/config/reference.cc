@@ -51,7 +51,7 @@ std::string escape_cell(std::string text) {
 
 constexpr std::string_view kIntroduction = R"(# Configuration of hakod
 
-<!-- Made by `hakod --print-config-reference` from engine/config/keys.cc: change that table. -->
+<!-- Made by `hakod --print-config-reference` from engine/config/key_table.cc: change that. -->
 
 Settings come from, the later over the earlier: the defaults below, a TOML file (`--config FILE`;
 `/etc/hako/hako.toml` if it exists and none is named), the command line. A key `some_key` of the

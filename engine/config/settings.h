@@ -8,8 +8,9 @@ namespace hako::config {
 
 inline constexpr std::uint32_t kPayloadBytesLimit = 6291456;  // Lambda's 6 MB
 
-/// Every setting of the engine. Filled by `parse`; the table in keys.cc has name, default, unit,
-/// range and help of each. After `parse` everything derived (socket, cgroup, paths) is filled in.
+/// Every setting of the engine. Filled by `parse`; the table in key_table.cc has name, default,
+/// unit, range and help of each. After `parse` everything derived (socket, cgroup, paths) is filled
+/// in.
 struct Settings {
     // Where things live
     std::string state;
@@ -54,6 +55,18 @@ struct Settings {
     std::uint32_t http_idle_timeout_s = 0;
     std::uint32_t http_write_timeout_s = 0;
     std::uint64_t http_buffer_bytes_max = 0;
+    // Access
+    std::string http_auth;
+    std::string invoke_users;
+    std::string control_users;
+    std::string secret_key_file;
+    std::uint32_t access_keys_max = 0;
+    std::string role_rights;
+    std::uint32_t session_lifetime_s = 0;
+    std::string organization;  // none: no organization
+    std::uint32_t clock_skew_s = 0;
+    std::string replay_check;
+    std::uint32_t replay_entries_max = 0;
     // Accounting
     std::uint32_t billing_increment_ms = 0;
     double price_per_gb_s = 0;

@@ -20,8 +20,8 @@ namespace {
 
 constexpr const char* kLockName = "lock";
 constexpr std::array<const char*, 3> kDirectories = {"code", "ledger", "log"};
-constexpr std::array<const char*, 4> kFiles = {
-    kLockName, "registry.db", "registry.db-wal", "registry.db-shm"
+constexpr std::array<const char*, 7> kFiles = {
+    kLockName, "registry.db", "registry.db-wal", "registry.db-shm", "keys", "keys.new", "secret.key"
 };
 constexpr int kOpenDir = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 

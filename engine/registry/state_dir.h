@@ -20,6 +20,8 @@ public:
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] std::string registry_path() const { return path_ + "/registry.db"; }
+    /// Of the sealed access keys.
+    [[nodiscard]] std::string keys_path() const { return path_ + "/keys"; }
     [[nodiscard]] int fd() const noexcept { return root_.get(); }
     [[nodiscard]] int code_fd() const noexcept { return code_.get(); }
     [[nodiscard]] int ledger_fd() const noexcept { return ledger_.get(); }

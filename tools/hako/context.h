@@ -33,6 +33,7 @@ void add_invoke_command(CLI::App& root, Context& context);
 void add_engine_commands(CLI::App& root, Context& context);
 void add_doctor_command(CLI::App& root, Context& context);
 void add_bill_command(CLI::App& root, Context& context);
+void add_keys_command(CLI::App& root, Context& context);
 void add_logs_command(CLI::App& root, Context& context);
 void add_help_commands(CLI::App& root, Context& context);
 

@@ -23,6 +23,7 @@ constexpr AddCommands kCommandGroups[] = {
     add_engine_commands,
     add_doctor_command,
     add_bill_command,
+    add_keys_command,
     add_logs_command,
     add_help_commands,
 };

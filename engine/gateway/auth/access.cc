@@ -114,6 +114,14 @@ std::expected<Caller, ApiError> Access::identify(const http::Request& request) {
     return caller;
 }
 
+bool Access::is_plausible(const http::Request& head) {
+    if (trusts_peer(head)) {
+        return true;
+    }
+    const auto read = read_signature(head);
+    return read && *read && verifier_.knows(**read);
+}
+
 bool Access::trusts_peer(const http::Request& request) const {
     if (options_.http_auth == HttpAuth::kOff) {
         return true;
@@ -230,6 +238,29 @@ std::optional<ApiError> Access::permit(
             action
         )
     );
+}
+
+std::optional<ApiError> Access::permit_invoke(
+    const Caller& caller, std::string_view name, std::string_view qualifier
+) {
+    // What the frame socket asks each time: nearly all have the right, and then no name matters.
+    if (caller.kind == Caller::Kind::kUnchecked ||
+        (caller.grant != nullptr && caller.grant->functions.empty() &&
+         caller.grant->rights.has(Right::kInvoke) && caller.account == options_.identity.account)) {
+        return std::nullopt;
+    }
+    constexpr std::string_view kAction = "lambda:InvokeFunction";
+    const auto resolved = registry::resolve_function_name(
+        name, qualifier, registry::NameShape::kNamespaced, options_.identity
+    );
+    if (!resolved) {
+        return permit(caller, kAction, name);
+    }
+    std::string arn = registry::function_arn(options_.identity, resolved->name);
+    if (!resolved->qualifier.empty()) {
+        arn += fmt::format(":{}", resolved->qualifier);
+    }
+    return permit(caller, kAction, arn);
 }
 
 bool Access::permits_service(

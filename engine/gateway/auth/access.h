@@ -63,12 +63,18 @@ public:
     [[nodiscard]] std::expected<http::Caller, registry::ApiError> identify(
         const http::Request& request
     ) override;
+    [[nodiscard]] bool is_plausible(const http::Request& head) override;
     [[nodiscard]] std::optional<registry::ApiError> permit(
         const http::Caller& caller,
         std::string_view action,
         std::string_view resource,
         std::string_view url_auth_type = {}
     ) override;
+
+    /// `permit` for invoking a function by any form of its name.
+    [[nodiscard]] std::optional<registry::ApiError> permit_invoke(
+        const http::Caller& caller, std::string_view name, std::string_view qualifier
+    );
 
     /// The caller behind a Unix socket: arn:aws:iam::ACCOUNT:user/unix/UID, with the rights the
     /// settings give that user.

@@ -33,7 +33,22 @@ std::string_view view(const std::byte* data, std::size_t bytes) {
 FrameConnection::FrameConnection(FrameServer& server, UniqueFd socket)
     : server_(server), socket_(std::move(socket)), block_(BlockRef::make(kBlockBytes)) {}
 
+void FrameConnection::identify() {
+    const auth::Access* access = server_.services_.access;
+    if (access == nullptr) {
+        return;
+    }
+    ucred peer{};
+    socklen_t bytes = sizeof(peer);
+    if (::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0) {
+        caller_.kind = http::Caller::Kind::kAnonymous;  // cannot fail on a Unix socket
+        return;
+    }
+    caller_ = access->local_caller(peer.uid, peer.gid);
+}
+
 Result<void> FrameConnection::start() {
+    identify();
     fiber::Scheduler& scheduler = server_.services_.loop.scheduler();
     TRY_ASSIGN(writer_, scheduler.spawn("frame-writer", [this] { write_loop(); }));
     ++fibers_count_;
@@ -428,13 +443,15 @@ void FrameCall::run_invoke() {
             "Invoke meta data: lengths of name (1 to 256 bytes), qualifier and client context (at "
             "most 3583 bytes) must add up, invocation_type is 0 to 2, log_type 0 or 1"
         );
-        const std::string body = error.to_json();
-        instance::InvokeReply bad;
-        bad.status = 400;
-        bad.error_code = error.code;
-        bad.payload = body;
-        reply(bad);
+        reply_error(error);
         return;
+    }
+    if (auth::Access* access = server->services_.access; access != nullptr) {
+        const http::Caller& caller = connection->caller();
+        if (const auto refusal = access->permit_invoke(caller, request->name, request->qualifier)) {
+            reply_error(*refusal);
+            return;
+        }
     }
     server->services_.invoker.invoke(
         {
@@ -447,6 +464,15 @@ void FrameCall::run_invoke() {
         },
         *this
     );
+}
+
+void FrameCall::reply_error(const registry::ApiError& error) {
+    const std::string body = error.to_json();
+    instance::InvokeReply bad;
+    bad.status = static_cast<std::uint32_t>(error.status);
+    bad.error_code = error.code;
+    bad.payload = body;
+    reply(bad);
 }
 
 void FrameCall::refuse() {
@@ -522,6 +548,28 @@ Result<void> FrameCall::on_part(std::string_view part) {
     return {};
 }
 
+registry::ControlAnswer FrameCall::control(const wire::ControlRequest& request) {
+    const FrameServices& services = server->services_;
+    if (services.access != nullptr) {
+        const auto refusal =
+            services.access->permit(connection->caller(), auth::action_of(request.operation), "*");
+        if (refusal) {
+            return {
+                .status = refusal->status, .error_code = refusal->code, .json = refusal->to_json()
+            };
+        }
+    }
+    if (request.operation == "GetEngineStatus") {
+        return {.status = 200, .error_code = {}, .json = services.engine_status_json()};
+    }
+    if (services.keys != nullptr && auth::KeyOperations::knows(request.operation)) {
+        return services.keys->handle(connection->caller(), request.operation, request.json);
+    }
+    return services.control.handle(
+        request.operation, request.json, std::as_bytes(std::span(payload.data(), payload.size()))
+    );
+}
+
 void FrameCall::run_control() {
     const auto request = wire::decode_control(meta);
     registry::ControlAnswer done;
@@ -530,14 +578,8 @@ void FrameCall::run_control() {
             "Control meta data: lengths of operation (1 to 64 bytes) and JSON must add up"
         );
         done = {.status = error.status, .error_code = error.code, .json = error.to_json()};
-    } else if (request->operation == "GetEngineStatus") {
-        done = {.status = 200, .error_code = {}, .json = server->services_.engine_status_json()};
     } else {
-        done = server->services_.control.handle(
-            request->operation,
-            request->json,
-            std::as_bytes(std::span(payload.data(), payload.size()))
-        );
+        done = control(*request);
     }
     connection->answer(
         {

@@ -40,8 +40,11 @@ public:
     void call_begun(FrameCall& call);
     void call_done(FrameCall& call);
     [[nodiscard]] bool is_gone() const noexcept { return gone_; }
+    [[nodiscard]] const http::Caller& caller() const noexcept { return caller_; }
 
 private:
+    /// Who is at the other end, and what he may do whatever it is done to.
+    void identify();
     void read_loop();
     void write_loop();
     /// Waits until a further request may be begun. False: none will be.
@@ -72,6 +75,7 @@ private:
 
     FrameServer& server_;
     UniqueFd socket_;
+    http::Caller caller_;
     fiber::FiberId reader_;
     fiber::FiberId writer_;
     ring::Watch leaving_;
@@ -108,6 +112,9 @@ struct FrameCall final : instance::InvokeObserver {
     void run();
     void run_invoke();
     void run_control();
+    [[nodiscard]] registry::ControlAnswer control(const wire::ControlRequest& request);
+    /// Answers an invocation that was not begun.
+    void reply_error(const registry::ApiError& error);
     /// Answers without having begun: the engine runs as many requests as it may.
     void refuse();
     void payload_taken() override;

@@ -9,6 +9,8 @@
 
 #include "engine/base/result.h"
 #include "engine/base/unique_fd.h"
+#include "engine/gateway/auth/access.h"
+#include "engine/gateway/auth/key_operations.h"
 #include "engine/instance/invoker.h"
 #include "engine/registry/control_service.h"
 #include "engine/ring/loop.h"
@@ -38,6 +40,8 @@ struct FrameServices {
     instance::Invoker& invoker;
     registry::ControlService& control;
     std::function<std::string()> engine_status_json;  ///< answer of GetEngineStatus
+    auth::Access* access = nullptr;                   ///< null: everybody may do everything
+    auth::KeyOperations* keys = nullptr;
 };
 
 /// The engine's own front door: the frame protocol of docs/frame-protocol.md on a Unix stream

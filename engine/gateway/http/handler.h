@@ -43,6 +43,9 @@ public:
     /// that is malformed, wrong, too old, or of an unknown key. May park.
     [[nodiscard]] virtual std::expected<Caller, registry::ApiError> identify(const Request& request
     ) = 0;
+    /// Whether a request of which only the head is there comes from somebody who may be known: its
+    /// body may be large then. Cheap, and no promise. Does not park.
+    [[nodiscard]] virtual bool is_plausible(const Request& head) = 0;
     /// Whether `caller` may do `action` (`lambda:InvokeFunction`) to `resource` (an ARN, with the
     /// qualifier if one was given; `*` where there is none). `url_auth_type` is that of the
     /// function URL it came through, `NONE` or `AWS_IAM`, else empty. Nothing if it may; else the
@@ -79,7 +82,7 @@ public:
     [[nodiscard]] virtual bool takes(const Request& head) const = 0;
     [[nodiscard]] virtual BodyLimit body_limit(const Request& head) const = 0;
     /// Whether it matters who asks. Else the Authorization header is the function's own affair, and
-    /// the caller comes unchecked.
+    /// the caller is kAnonymous.
     [[nodiscard]] virtual bool asks_who(const Request& /*head*/) const { return true; }
 
     /// Answers; runs on the request's own fiber and may park. Returns with the answer sent,

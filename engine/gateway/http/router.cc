@@ -7,6 +7,13 @@
 
 namespace hako::gateway::http {
 
+namespace {
+
+// Who shows no key of ours is going to be refused: his body is not worth more memory than this.
+constexpr std::uint64_t kStrangerBytesMax = 64 * 1024;
+
+}  // namespace
+
 Router::Router(std::vector<Handler*> handlers, AccessControl* access)
     : handlers_(std::move(handlers)), access_(access) {
     ENSURE(!handlers_.empty(), "somebody takes what nobody else does");
@@ -22,13 +29,21 @@ Handler& Router::handler_of(const Request& head) const {
 }
 
 BodyLimit Router::body_limit(const Request& head) const {
-    return handler_of(head).body_limit(head);
+    const Handler& handler = handler_of(head);
+    BodyLimit limit = handler.body_limit(head);
+    if (access_ != nullptr && limit.bytes_max > kStrangerBytesMax && handler.asks_who(head) &&
+        !access_->is_plausible(head)) {
+        limit.bytes_max = kStrangerBytesMax;
+    }
+    return limit;
 }
 
 void Router::handle(const Request& request, ResponseWriter& out) {
     Caller caller;
     Handler& handler = handler_of(request);
-    if (access_ != nullptr && handler.asks_who(request)) {
+    if (access_ != nullptr && !handler.asks_who(request)) {
+        caller.kind = Caller::Kind::kAnonymous;
+    } else if (access_ != nullptr) {
         auto identified = access_->identify(request);
         if (!identified) {
             send_error(out, identified.error());

@@ -135,11 +135,15 @@ void Api::handle(const Request& request, const Caller& caller, ResponseWriter& o
         return;
     }
     if (const std::string_view name = invoked_name(request.path);
-        !name.empty() && request.method == "POST") {
+        !name.empty() && request.method == "POST" && caller.kind != Caller::Kind::kAnonymous) {
         invoke(served, name);
         return;
     }
     if (answer_own(served)) {
+        return;
+    }
+    // What an unsigned request would do is nobody's business.
+    if (caller.kind == Caller::Kind::kAnonymous && !is_permitted(served, "lambda:*", {}, {})) {
         return;
     }
     const auto route = model::find_route(request.method, request.path, request.query);
@@ -264,6 +268,7 @@ void Api::control(const Served& served, const model::Route& route) {
 struct Api::Own {
     std::string_view path;
     std::string_view content_type;
+    bool is_public;  // to whoever reaches the engine
     std::string (*text)(const ApiServices& services);
 };
 
@@ -273,18 +278,24 @@ bool Api::answer_own(const Served& served) {
     static constexpr std::array kOwn = {
         Own{"/",
             "application/json",
+            true,
             [](const ApiServices&) { return std::string(R"({"Service":"hako"})"); }},
-        Own{"/healthz", "text/plain", [](const ApiServices&) { return std::string("ok\n"); }},
+        Own{"/healthz", "text/plain", true, [](const ApiServices&) { return std::string("ok\n"); }},
         Own{"/metrics",
             "text/plain; version=0.0.4",
+            false,
             [](const ApiServices& services) { return services.metrics_text(); }},
         Own{"/status",
             "application/json",
+            false,
             [](const ApiServices& services) { return services.engine_status_json(); }},
     };
     for (const Own& own : kOwn) {
         if (own.path != request.path) {
             continue;
+        }
+        if (!own.is_public && !is_permitted(served, "lambda:GetEngineStatus", {}, {})) {
+            return true;
         }
         if (request.method == "GET" || request.method == "HEAD") {
             out.send({.content_type = own.content_type}, own.text(services_));
