@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "engine/gateway/lambda/invoke.h"
+#include "engine/gateway/lambda/invoke_stream.h"
 #include "engine/gateway/lambda/url_text.h"
 #include "engine/registry/function_name.h"
 
@@ -158,6 +159,8 @@ void Api::operate(const Served& served, const model::Route& route) {
     const std::string_view operation = route.operation->name;
     if (operation == "Invoke") {
         invoke(served, route.label("FunctionName"));
+    } else if (operation == "InvokeWithResponseStream") {
+        invoke_stream(served, route.label("FunctionName"));
     } else if (operation == "InvokeAsync") {
         invoke_async(served, route.label("FunctionName"));
     } else if (is_permitted(
@@ -227,6 +230,26 @@ void Api::invoke(const Served& served, std::string_view encoded_name) {
     served.out.cancel_when_gone();
     InvokeAnswer answer(served.out, invocation);
     services_.invoker.invoke(invocation.call(), answer);
+}
+
+void Api::invoke_stream(const Served& served, std::string_view encoded_name) {
+    InvokeRequest invocation;
+    if (const auto read = invocation.read_stream(served.request, encoded_name); !read) {
+        http::send_error(served.out, read.error());
+        return;
+    }
+    if (!is_permitted(
+            served,
+            "lambda:InvokeFunction",
+            encoded_name,
+            find_query_value(served.request.query, "Qualifier").value_or("")
+        )) {
+        return;
+    }
+    served.out.cancel_when_gone();
+    InvokeStreamAnswer answer(served.out, invocation);
+    services_.invoker.invoke(invocation.call(), answer);
+    answer.finish();
 }
 
 void Api::invoke_async(const Served& served, std::string_view encoded_name) {

@@ -40,6 +40,7 @@ private:
     struct Served;
 
     void invoke(const Served& served, std::string_view encoded_name);
+    void invoke_stream(const Served& served, std::string_view encoded_name);
     void invoke_async(const Served& served, std::string_view encoded_name);
     void operate(const Served& served, const model::Route& route);
     void control(const Served& served, const model::Route& route);

@@ -50,6 +50,16 @@ std::expected<void, ApiError> InvokeRequest::read(
     return read_headers(request);
 }
 
+std::expected<void, ApiError> InvokeRequest::read_stream(
+    const http::Request& request, std::string_view encoded_name
+) {
+    TRY(read(request, encoded_name));
+    if (call_.invocation_type == wire::InvocationType::kEvent) {
+        return refused(not_in_enum("Event", "invocationType", "RequestResponse, DryRun"));
+    }
+    return {};
+}
+
 std::expected<void, ApiError> InvokeRequest::read_async(
     const http::Request& request, std::string_view encoded_name
 ) {

@@ -22,6 +22,10 @@ public:
     [[nodiscard]] std::expected<void, registry::ApiError> read(
         const http::Request& request, std::string_view encoded_name
     );
+    /// An InvokeWithResponseStream: never an event.
+    [[nodiscard]] std::expected<void, registry::ApiError> read_stream(
+        const http::Request& request, std::string_view encoded_name
+    );
     /// An InvokeAsync: always an event, no headers.
     [[nodiscard]] std::expected<void, registry::ApiError> read_async(
         const http::Request& request, std::string_view encoded_name
