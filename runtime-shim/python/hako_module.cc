@@ -13,6 +13,7 @@ namespace {
 
 // One worker, one channel: the module is built in and never unloaded.
 hako_shim channel_of_worker;
+hako_stream stream_of_answer;
 
 PyObject* raise_errno(int error) {
     errno = error;
@@ -117,6 +118,63 @@ PyObject* event(PyObject*, PyObject*) {
     return PyUnicode_DecodeUTF8(view.data, static_cast<Py_ssize_t>(view.bytes), "surrogatepass");
 }
 
+/// The bytes of a str (as UTF-8) or a bytes object; nothing with an exception set.
+bool view_of(PyObject* object, hako_view& view) {
+    Py_ssize_t bytes = 0;
+    if (PyUnicode_Check(object)) {
+        view.data = PyUnicode_AsUTF8AndSize(object, &bytes);
+    } else {
+        char* data = nullptr;
+        view.data = PyBytes_AsStringAndSize(object, &data, &bytes) == 0 ? data : nullptr;
+    }
+    view.bytes = static_cast<std::size_t>(bytes);
+    return view.data != nullptr;
+}
+
+/// open_stream(content_type): False if the answer must come whole.
+PyObject* open_stream(PyObject*, PyObject* type) {
+    hako_view view = {};
+    if (!require_attached() || !view_of(type, view)) {
+        return nullptr;
+    }
+    const int error = hako_stream_open(&stream_of_answer, &channel_of_worker, view.data);
+    if (error != 0 && error != ENOTSUP) {
+        return raise_errno(error);
+    }
+    return PyBool_FromLong(error == 0);
+}
+
+/// put_stream(part): waits while the caller is slow, with the GIL released and running signal
+/// handlers. OSError with EFBIG if the answer becomes too large.
+PyObject* put_stream(PyObject*, PyObject* part) {
+    hako_view view = {};
+    if (!require_attached() || !view_of(part, view)) {
+        return nullptr;
+    }
+    while (view.bytes != 0) {
+        std::size_t room = 0;
+        char* const place = hako_stream_look(&stream_of_answer, &room);
+        if (room == 0) {
+            Py_BEGIN_ALLOW_THREADS;
+            hako_stream_sleep(&stream_of_answer);
+            Py_END_ALLOW_THREADS;
+            if (PyErr_CheckSignals() != 0) {
+                return nullptr;
+            }
+            continue;
+        }
+        const std::size_t bytes = room < view.bytes ? room : view.bytes;
+        std::memcpy(place, view.data, bytes);
+        const int error = hako_stream_commit(&stream_of_answer, bytes);
+        if (error != 0) {
+            return raise_errno(error);
+        }
+        view.data += bytes;
+        view.bytes -= bytes;
+    }
+    Py_RETURN_NONE;
+}
+
 /// respond(kind, payload): payload is str (sent as UTF-8) or bytes. Nothing is sent if it raises.
 PyObject* respond(PyObject*, PyObject* const* arguments, Py_ssize_t arguments_count) {
     if (!require_attached()) {
@@ -130,23 +188,22 @@ PyObject* respond(PyObject*, PyObject* const* arguments, Py_ssize_t arguments_co
     if (PyErr_Occurred() != nullptr) {
         return nullptr;
     }
-    const char* data = nullptr;
-    Py_ssize_t bytes = 0;
-    if (PyUnicode_Check(arguments[1])) {
-        data = PyUnicode_AsUTF8AndSize(arguments[1], &bytes);
-    } else {
-        char* mutable_data = nullptr;
-        if (PyBytes_AsStringAndSize(arguments[1], &mutable_data, &bytes) == 0) {
-            data = mutable_data;
-        }
-    }
-    if (data == nullptr) {
+    hako_view view = {};
+    if (!view_of(arguments[1], view)) {
         return nullptr;
     }
     std::fflush(stdout);  // what C extensions have printed
-    const int error = hako_shim_answer(
-        &channel_of_worker, static_cast<std::uint32_t>(kind), data, static_cast<std::size_t>(bytes)
-    );
+    int error = 0;
+    if (kind == HAKO_RESPONSE_STREAM_ERROR) {
+        const std::size_t bytes =
+            view.bytes < HAKO_STREAM_ERROR_BYTES_MAX ? view.bytes : HAKO_STREAM_ERROR_BYTES_MAX;
+        std::memcpy(hako_stream_error_buffer(&stream_of_answer), view.data, bytes);
+        error = hako_shim_respond(&channel_of_worker, HAKO_RESPONSE_STREAM_ERROR, bytes);
+    } else {
+        error = hako_shim_answer(
+            &channel_of_worker, static_cast<std::uint32_t>(kind), view.data, view.bytes
+        );
+    }
     if (error != 0) {
         return raise_errno(error);
     }
@@ -212,6 +269,8 @@ PyObject* make_hako_module() {
         {"invocation", invocation, METH_NOARGS, nullptr},
         {"event", event, METH_NOARGS, nullptr},
         {"respond", as_fast_function(respond), METH_FASTCALL, nullptr},
+        {"open_stream", open_stream, METH_O, nullptr},
+        {"put_stream", put_stream, METH_O, nullptr},
         {"has_namedtuple", has_namedtuple, METH_O, nullptr},
         {nullptr, nullptr, 0, nullptr},
     };
@@ -229,7 +288,10 @@ PyObject* make_hako_module() {
         PyModule_AddIntConstant(module, "READY", HAKO_RESPONSE_READY) == 0 &&
         PyModule_AddIntConstant(module, "INIT_ERROR", HAKO_RESPONSE_INIT_ERROR) == 0 &&
         PyModule_AddIntConstant(module, "RESULT", HAKO_RESPONSE_RESULT) == 0 &&
-        PyModule_AddIntConstant(module, "ERROR", HAKO_RESPONSE_ERROR) == 0;
+        PyModule_AddIntConstant(module, "ERROR", HAKO_RESPONSE_ERROR) == 0 &&
+        PyModule_AddIntConstant(module, "TOO_LARGE", HAKO_RESPONSE_TOO_LARGE) == 0 &&
+        PyModule_AddIntConstant(module, "STREAM_END", HAKO_RESPONSE_STREAM_END) == 0 &&
+        PyModule_AddIntConstant(module, "STREAM_ERROR", HAKO_RESPONSE_STREAM_ERROR) == 0;
     if (!named) {
         Py_DECREF(module);
         return nullptr;

@@ -5,6 +5,7 @@ it. `preload` runs in the zygote, `serve` in the worker. Texts of errors and log
 """
 
 import decimal
+import errno
 import importlib
 import json
 import logging
@@ -14,6 +15,7 @@ import re
 import sys
 import time
 import traceback
+import types
 
 import _hako
 
@@ -85,6 +87,10 @@ class CognitoIdentity(_Record):
 
 class LambdaContext:
     """The second argument of a handler."""
+
+    # hako's own, for handlers that are generators; read when the first part is there.
+    response_content_type = "application/octet-stream"
+    http_response = None
 
     def __init__(self, facts, request_id, arn, client_context, identity, deadline_us):
         self.aws_request_id = request_id
@@ -358,6 +364,60 @@ def forget_shadowed_modules(roots):
             del sys.modules[module]
 
 
+# ---- answers in parts ----
+
+HTTP_STREAM_TYPE = "application/vnd.awslambda.http-integration-response"
+
+
+def parts_of(generator, context, marshaller):
+    """What a generator handler yields, as bytes or str, behind what `context` says of it. Nothing
+    is begun before the first part, so that an error before it is a plain one."""
+    is_first = True
+    for part in generator:
+        if not isinstance(part, (bytes, str)):
+            raise Fault(
+                "Runtime.MarshalError",
+                f"Unable to marshal response: a generator handler yields str or bytes, "
+                f"not {type(part).__name__}",
+            )
+        if is_first and context.http_response is not None:
+            yield marshaller.encode(context.http_response)
+            yield b"\0" * 8
+        is_first = False
+        yield part
+    if is_first and context.http_response is not None:
+        yield marshaller.encode(context.http_response)
+        yield b"\0" * 8
+
+
+def stream(generator, context, marshaller):
+    """Hands on what a generator handler yields: to a caller that takes it as it comes, else joined.
+    Answers the kind of the response and its payload."""
+    parts = parts_of(generator, context, marshaller)
+    part = next(parts, b"")
+    is_http = context.http_response is not None
+    if not _hako.open_stream(HTTP_STREAM_TYPE if is_http else context.response_content_type):
+        joined = [part, *parts]
+        return _hako.RESULT, b"".join(p.encode() if isinstance(p, str) else p for p in joined)
+    try:
+        while part is not None:
+            if part:
+                _hako.put_stream(part)
+            part = next(parts, None)
+        return _hako.STREAM_END, b""
+    except OSError as error:
+        if error.errno == errno.EFBIG and error.__traceback__.tb_next is None:
+            generator.close()
+            return _hako.TOO_LARGE, b""
+        raise StreamBroken from error
+    except Exception as error:
+        raise StreamBroken from error
+
+
+class StreamBroken(Exception):
+    """The cause came up after the answer had begun to go out."""
+
+
 # ---- serving ----
 
 
@@ -388,16 +448,24 @@ def invoke(handler, facts, marshaller, invocation, read_event):
         result = handler(event, context)
         if isinstance(result, bytes):
             return _hako.RESULT, result
+        if isinstance(result, types.GeneratorType):
+            return stream(result, context, marshaller)
         try:
             return _hako.RESULT, marshaller.encode(result)
         except Exception as error:
             raise Fault(
                 "Runtime.MarshalError", f"Unable to marshal response: {error}"
             ) from None
+    except StreamBroken as error:
+        return _hako.STREAM_ERROR, fail_invocation(error.__cause__, invocation, marshaller)
     except Exception as error:
-        answer = describe_exception(error, invocation[0])
-        log_error(answer)
-        return _hako.ERROR, marshaller.encode_error(answer)
+        return _hako.ERROR, fail_invocation(error, invocation, marshaller)
+
+
+def fail_invocation(error, invocation, marshaller):
+    answer = describe_exception(error, invocation[0])
+    log_error(answer)
+    return marshaller.encode_error(answer)
 
 
 def set_trace_id(trace_id):

@@ -67,6 +67,24 @@ TEST_P(NativeFunction, AnswersNullWhenItSaysNothing) {
     expect_result("nothing", "null");
 }
 
+// What a caller that takes a stream sees is tested with the engine (tests/api/test_stream.py).
+TEST_P(NativeFunction, JoinsPartsForACallerThatWantsThemWhole) {
+    start("streaming");
+    expect_result("{}", "one two");
+    expect_result("nothing", "");
+    expect_result("http", R"({"statusCode":200})" + std::string(8, '\0') + "one two");
+    expect_error(
+        "late",
+        R"({"errorMessage":"behind the parts","errorType":"std::out_of_range","stackTrace":[]})"
+    );
+    const Answer early = engine.invoke({.event = "early"});
+    EXPECT_EQ(early.kind, HAKO_RESPONSE_ERROR);
+    EXPECT_NE(early.payload.find(R"("errorType":"Early")"), std::string::npos) << early.payload;
+    const Answer large = engine.invoke({.event = "large"});
+    EXPECT_EQ(large.kind, HAKO_RESPONSE_ERROR);
+    EXPECT_NE(large.payload.find("Function.ResponseSizeTooLarge"), std::string::npos);
+}
+
 TEST_P(NativeFunction, ReportsErrorsAsValidJson) {
     start("probe");
     expect_error(
