@@ -71,4 +71,18 @@ struct SpawnPlan {
 /// Start of a program to its first byte; reaped outside the measured time.
 [[nodiscard]] Result<FloorOutcome> run_spawn(const SpawnPlan& plan);
 
+struct RelayPlan {
+    std::uint64_t mib = 200;
+    int cpu = -1;
+};
+
+struct RelayOutcome {
+    std::uint64_t bytes = 0;
+    double seconds = 0;
+};
+
+/// One process writes, one reads and writes on, we read, over AF_UNIX streams: the floor of a
+/// streamed response.
+[[nodiscard]] Result<RelayOutcome> run_relay(const RelayPlan& plan);
+
 }  // namespace hako::bench

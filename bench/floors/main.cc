@@ -25,11 +25,27 @@ int report(const std::string& case_name, int cpu, const Result<FloorOutcome>& ou
     return 0;
 }
 
+int report_relay(const std::string& case_name, const RelayPlan& plan) {
+    const Result<RelayOutcome> outcome = run_relay(plan);
+    if (!outcome) {
+        print_error(kProgram, outcome.error());
+        return 2;
+    }
+    JsonLine()
+        .text("case", case_name)
+        .number("seconds", outcome->seconds)
+        .number("mib_per_s", static_cast<double>(outcome->bytes) / outcome->seconds / 1048576)
+        .integer("cpu", plan.cpu)
+        .print();
+    return 0;
+}
+
 struct Plans {
     ChainPlan chain;
     PipelinePlan pipeline;
     PythonPlan python;
     SpawnPlan spawn;
+    RelayPlan relay;
 };
 
 /// The options all floors share.
@@ -84,6 +100,9 @@ int run(int argc, char** argv) {
     CLI::App& pipeline = *app.add_subcommand("pipeline", "the same with many requests in flight");
     CLI::App& python = *app.add_subcommand("python", "a bare Python loop over a socket pair");
     CLI::App& spawn = *app.add_subcommand("spawn", "start of a program to its first byte");
+    CLI::App& relay = *app.add_subcommand("relay", "bytes from one process over one to another");
+    relay.add_option("--mib", plans.relay.mib, "how many")->check(CLI::PositiveNumber);
+    relay.add_option("--cpu", plans.relay.cpu, "processor for all processes; -1: any");
     add_chain(chain, plans.chain);
     add_pipeline(pipeline, plans.pipeline);
     add_python(python, plans.python);
@@ -91,6 +110,9 @@ int run(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     if (chain.parsed()) {
         return report(case_name, plans.chain.cpu, run_chain(plans.chain));
+    }
+    if (relay.parsed()) {
+        return report_relay(case_name, plans.relay);
     }
     if (pipeline.parsed()) {
         return report(case_name, plans.pipeline.cpu, run_pipeline(plans.pipeline));

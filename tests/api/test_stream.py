@@ -1,7 +1,12 @@
 """Answers that come in parts: whole, slow, broken off from either side, and what they cost."""
+import base64
+import http.client
+import json
 import os
 import socket
 import sys
+
+from botocore.eventstream import EventStreamBuffer
 
 from support import leaks
 from support.engine import SOURCE_ROOT, built_function
@@ -181,6 +186,165 @@ class Streams(StreamCase):
         return 1024 * int(status.split("VmRSS:")[1].split()[0])
 
 
+GENERATOR = """
+def handler(event, context):
+    if event.get("type"):
+        context.response_content_type = event["type"]
+    if event.get("http"):
+        context.http_response = event["http"]
+    if event.get("early"):
+        raise KeyError("early")
+    for part in range(event.get("parts", 0)):
+        yield "%07d\\n" % part
+    yield bytes(event.get("n", 0))
+    if event.get("raise"):
+        raise ValueError("in the middle")
+    if event.get("exit"):
+        import os
+        os._exit(3)
+"""
+
+
+class PythonStreams(StreamCase):
+    settings = {"stream_bytes_max": 2 * MIB}
+
+    def test_generators(self):
+        self.engine.create_python("g", GENERATOR)
+        begin, got, end = self.stream("g", {"parts": 50000, "type": "text/plain"})
+        self.assertEqual(begin.content_type, "text/plain")
+        self.assertTrue(got == b"".join(b"%07d\n" % part for part in range(50000)))
+        self.assertTrue(end.streamed and not end.function_error, end)
+        begin, got, _ = self.stream("g", {"http": {"statusCode": 202}, "n": 3})
+        self.assertEqual(
+            begin.content_type, "application/vnd.awslambda.http-integration-response"
+        )
+        self.assertEqual(got, b'{"statusCode": 202}' + bytes(8) + bytes(3))
+        begin, got, end = self.stream("g")
+        self.assertEqual((begin.content_type, got), ("application/octet-stream", b""))
+        self.assertEqual(self.engine.invoke("g", {"parts": 2}).payload, b"0000000\n0000001\n")
+
+    def test_errors(self):
+        self.engine.create_python("g", GENERATOR)
+        begin, _, end = self.stream("g", {"early": 1})
+        self.assertIsNone(begin)
+        self.assertEqual(end.json["errorType"], "KeyError")
+        _, got, end = self.stream("g", {"n": 300000, "raise": 1})
+        self.assertEqual(got, bytes(300000))
+        self.assertEqual((end.json["errorType"], end.init_us), ("ValueError", 0))
+        self.assertIn("[ERROR] ValueError: in the middle", end.log)
+        _, got, end = self.stream("g", {"n": 2 * MIB + 1})
+        self.assertEqual(end.json["errorType"], "Function.ResponseSizeTooLarge")
+        _, got, end = self.stream("g", {"n": 9, "exit": 1})
+        self.assertEqual((got, end.json["errorType"]), (bytes(9), "Runtime.ExitError"))
+        self.check_record(end, "crash")
+
+
+class HttpStreams(StreamCase):
+    """InvokeWithResponseStream; botocore reads what comes."""
+
+    def request(self, name, event, *, connection=None, **headers):
+        connection = connection or self.connect()
+        path = f"/2021-11-15/functions/{name}/response-streaming-invocations"
+        connection.request("POST", path, json.dumps(event), headers)
+        return connection.getresponse()
+
+    def connect(self):
+        connection = http.client.HTTPConnection("localhost", timeout=60)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(60)
+        connection.sock.connect(os.path.join(self.engine.scratch, "http.sock"))
+        self.connections.append(connection)
+        return connection
+
+    def setUp(self):
+        self.connections = []
+
+    def tearDown(self):
+        for connection in self.connections:
+            connection.close()
+        super().tearDown()
+
+    def events_of(self, response):
+        self.assertEqual(response.status, 200)
+        self.assertEqual(response.headers["content-type"], "application/vnd.amazon.eventstream")
+        self.assertEqual(response.headers["X-Amz-Executed-Version"], "$LATEST")
+        buffer = EventStreamBuffer()
+        while data := response.read1(65536):
+            buffer.add_data(data)
+            yield from buffer
+
+    def stream_http(self, *arguments, **headers):
+        """The bytes of the PayloadChunks, the members of InvokeComplete, the response."""
+        response = self.request(*arguments, **headers)
+        *chunks, complete = self.events_of(response)
+        self.assertEqual(complete.headers[":event-type"], "InvokeComplete")
+        self.assertEqual(complete.headers[":content-type"], "application/json")
+        for chunk in chunks:
+            self.assertEqual(chunk.headers[":event-type"], "PayloadChunk")
+            self.assertEqual(chunk.headers[":message-type"], "event")
+        return b"".join(chunk.payload for chunk in chunks), json.loads(complete.payload), response
+
+    def test_events_and_headers(self):
+        self.create("f")
+        connection = self.connect()
+        for event in ({"n": 0}, {"n": 1000001}, {"n": 20, "do": "default"}):
+            got, complete, response = self.stream_http("f", event, connection=connection)
+            self.assertTrue(got == pattern(event["n"]), len(got))
+            self.assertEqual(complete, {})
+            self.assertEqual(
+                response.headers["X-Amzn-Remapped-Content-Type"],
+                "application/octet-stream" if event.get("do") else "text/plain",
+            )
+        got, complete, _ = self.stream_http("f", {"n": 1}, **{"X-Amz-Log-Type": "Tail"})
+        self.assertIn("REPORT RequestId: ", base64.b64decode(complete["LogResult"]).decode())
+        got, complete, _ = self.stream_http("f", {"do": "whole"})
+        self.assertEqual((got, complete), (b'"whole"', {}))
+
+    def test_errors_before_and_in_the_middle(self):
+        self.create("f", Timeout=1)
+        for event, count, error_type in (
+            ({"n": 100000, "do": "fail"}, 100000, "Stream.Broke"),
+            ({"n": 100000, "do": "exit"}, 100000, "Runtime.ExitError"),
+            ({"n": 100000, "do": "pause"}, 100000, "Sandbox.Timedout"),
+            ({"do": "bad-type"}, 0, "Stream.Errno"),
+        ):
+            with self.subTest(event=event):
+                got, complete, _ = self.stream_http("f", event)
+                self.assertEqual(len(got), count)
+                self.assertEqual(complete["ErrorCode"], "Unhandled")
+                self.assertEqual(json.loads(complete["ErrorDetails"])["errorType"], error_type)
+
+    def test_refusals_are_no_streams(self):
+        self.create("f")
+        for name, event, headers, status in (
+            ("nobody", {}, {}, 404),
+            ("f", {}, {"X-Amz-Invocation-Type": "Event"}, 400),
+            ("f", {}, {"X-Amz-Invocation-Type": "DryRun"}, 204),
+        ):
+            response = self.request(name, event, **headers)
+            self.assertEqual(response.status, status)
+            response.read()
+
+    def test_slow_client_and_one_that_leaves(self):
+        self.create("f", Timeout=60)
+        response = self.request("f", {"n": 16 * MIB})
+        events = self.events_of(response)
+        first = next(events)
+        got = first.payload + b"".join(
+            event.payload for event in events if event.headers[":event-type"] == "PayloadChunk"
+        )
+        self.assertTrue(got == pattern(16 * MIB))
+        connection = self.connect()
+        response = self.request("f", {"n": 1, "do": "pause"}, connection=connection)
+        self.assertEqual(next(self.events_of(response)).payload, pattern(1))
+        response.close()
+        connection.close()
+        leaks.eventually(
+            lambda: self.engine.status()["InFlight"] == 0, "the end of what nobody wants"
+        )
+        self.assertEqual(read_ledger(self.engine.state)[-1].outcome, "client_gone")
+
+
 class BrokenStreams(StreamCase):
     settings = {"stream_bytes_max": 2 * MIB}
 
@@ -241,7 +405,6 @@ class BrokenStreams(StreamCase):
                 lambda: processes - leaks.descendants_of(self.engine.process.pid),
                 "the end of the function's processes"
             )
-            self.assertEqual(self.engine.status()["InFlight"], 1)
             while (answer := connection.receive()).kind != INVOKE_RESULT:
                 pass
         self.assertEqual(answer.json["errorType"], "Sandbox.Timedout")

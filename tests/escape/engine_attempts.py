@@ -257,6 +257,26 @@ class EngineAttempts:
         self.assert_victim_well()
         return "stopped"
 
+    def channel_stream(self) -> str:
+        """The same for a caller that takes a stream: nothing but the attacker's own ring comes."""
+        secret = os.urandom(24).hex()
+        name = self.attacker()
+        for number in range(30):
+            with self.engine.connect() as connection:
+                begin, parts, answer = connection.stream(name, {"channel": 1, "rewrite": 1})
+            if secret.encode() in parts + answer.payload:
+                return "the neighbour's bytes"
+            if begin is not None and not begin.content_type.isprintable():
+                return f"a content type that is no header line: {begin.content_type!r}"
+            if number % 3 == 0:
+                event = {"keep": secret * (1 + number * 50)}
+                reply = self.engine.invoke(self.victim, event)
+                if reply.payload != json.dumps(event).encode():
+                    return f"the victim's answer is wrong in call {number}: {str(reply)[:300]}"
+        self.engine.delete(name)
+        self.assert_victim_well()
+        return "stopped"
+
     # ---- noise ----
 
     def storm(self, name: str, start) -> str:

@@ -95,6 +95,10 @@ void answer_raw(hako_channel* channel, std::uint32_t kind, std::uint32_t bytes) 
         std::atomic_ref(channel->response_seq)
             .store(std::atomic_ref(channel->request_seq).load() + (state & 1U));
         answer[(state >> 4U) % 1024] = state;
+        // For a caller that takes a stream: counters around the ring's size.
+        channel->stream_put = channel->stream_taken + (state >> 6U) % (2 * HAKO_STREAM_RING_BYTES);
+        channel->stream_seq = channel->request_seq - (state >> 3U & 1U);
+        channel->worker_waiting = state;
         if ((state & 0xffU) == 0) {
             ring();
         }

@@ -23,6 +23,10 @@ enum Step : std::uint8_t {
     kAnswerWell,  // the right number, then whatever kind and length
     kTakeAnswer,
     kReleaseLarge,
+    kPostStream,  // the answer may be streamed
+    kBegin,       // a stream, of whatever type
+    kPut,         // whatever counter
+    kTakeStream,
     kStepCount,
 };
 
@@ -66,13 +70,39 @@ void take(World& world, const Channel& channel) {
         return;
     }
     const auto kind = static_cast<std::uint32_t>(answer->kind);
-    ENSURE(kind >= HAKO_RESPONSE_READY && kind <= HAKO_RESPONSE_TOO_LARGE, "the kind is known");
+    ENSURE(kind >= HAKO_RESPONSE_READY && kind <= HAKO_RESPONSE_STREAM_ERROR, "the kind is known");
     ENSURE(answer->payload.size() <= HAKO_RESPONSE_BYTES_MAX, "the payload is bounded");
     // The worker may change its mind at any time: what was taken stays what it is.
     world.words().response_bytes = UINT32_MAX;
     world.words().response_kind = UINT32_MAX;
     fuzz::touch(answer->payload.substr(0, 64));
     fuzz::touch(answer->payload.substr(answer->payload.size() - answer->payload.size() % 64));
+}
+
+void begin_stream(World& world, fuzz::Input& input, std::uint32_t posted_count) {
+    const std::string_view type = input.take_text().substr(0, HAKO_STREAM_TYPE_BYTES);
+    std::memcpy(world.words().stream_type, type.data(), type.size());
+    world.words().stream_put = 0;
+    world.words().stream_seq = posted_count;
+}
+
+void take_stream(World& world, Channel& channel, fuzz::Input& input) {
+    const Result<std::string> type = channel.stream_type();
+    ENSURE(
+        type ? type->size() < HAKO_STREAM_TYPE_BYTES && !type->contains('\n')
+             : type.error().code == Errc::kNotFound || type.error().code == Errc::kProtocol,
+        "the type is a header line, or there is none"
+    );
+    static char into[HAKO_STREAM_RING_BYTES + 1];
+    const std::size_t room_bytes = input.take<std::uint32_t>() % sizeof(into);
+    into[room_bytes] = 'g';
+    const Result<std::uint32_t> taken = channel.take_stream({into, room_bytes});
+    ENSURE(taken || taken.error().code == Errc::kProtocol, "a counter is right or garbage");
+    ENSURE(!taken || *taken <= room_bytes, "no more is taken than there is room for");
+    ENSURE(into[room_bytes] == 'g', "nothing is written behind the room");
+    channel.want_stream_ring((room_bytes & 1U) != 0);
+    (void)channel.stream_worker_may_sleep();  // reads what the worker wrote; any answer is right
+    world.words().stream_put = UINT32_MAX;    // it changes its mind
 }
 
 /// Returns 1 if the channel published something.
@@ -90,6 +120,7 @@ std::uint32_t post(Channel& channel, Step step, fuzz::Input& input) {
         .request_id = id,
         .function_arn = arn,
         .trace_id = text,
+        .stream_bytes_max = step == kPostStream ? 1U << 20U : 0U,
     });
     ENSURE(posted || posted.error().code == Errc::kLimit, "a post fails for its length alone");
     return posted ? 1 : 0;
@@ -123,6 +154,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
                 break;
             case kReleaseLarge:
                 channel->release_large();
+                break;
+            case kBegin:
+                begin_stream(world, input, posted_count);
+                break;
+            case kPut:
+                world.words().stream_put = input.take<std::uint32_t>();
+                break;
+            case kTakeStream:
+                take_stream(world, *channel, input);
                 break;
             default:
                 posted_count += post(*channel, step, input);

@@ -62,6 +62,9 @@ SEEDS = {
         b"\x00\x00\x03A=1\x04\x01" + b"\x00" * 12 + b"\x05",
         b"\x00\x01\x02{}\x24\x40\x00\x04\x03\x10\x00\x00\x00" + b"\x00" * 8 + b"\x05\x06\x02",
         b"\x00\x01\x00\x00\x00\x00\x04\x05" + b"\xff" * 12 + b"\x05\x03\x80\x00" + b"\x01" * 8,
+        # a stream: post, begin with a type, put, take, end
+        b"\x00\x07\x02{}\x24\x40\x00\x08\x0atext/plain\x09\x10\x00\x00\x00\x0a\x08\x00\x00\x00"
+        b"\x04\x06" + b"\x00" * 12 + b"\x05\x06",
     ],
     "control_request": [  # operation (in the order of engine/model), length of the query, query
         b"\x03\x00" + b'{"FunctionName":"f","Runtime":"python3.11","Handler":"a.b",'

@@ -105,7 +105,9 @@ TEST_F(ChannelTest, GarbageIsAProtocolErrorWhateverItIs) {
              Case{HAKO_RESPONSE_RESULT, HAKO_RESPONSE_BYTES_MAX + 1},
              Case{HAKO_RESPONSE_RESULT, UINT32_MAX},
              Case{0, 0},
-             Case{6, 0},
+             Case{HAKO_RESPONSE_STREAM_END, 0},  // nobody asked for a stream
+             Case{HAKO_RESPONSE_STREAM_ERROR, 2},
+             Case{8, 0},
              Case{UINT32_MAX, 0},
              Case{HAKO_RESPONSE_READY, 0},
              Case{HAKO_RESPONSE_INIT_ERROR, 2},
