@@ -15,6 +15,7 @@
 #include "engine/gateway/http/router.h"
 #include "engine/gateway/http/server.h"
 #include "engine/gateway/lambda/api.h"
+#include "engine/gateway/url/handler.h"
 #include "engine/instance/invoker.h"
 #include "engine/instance/manager.h"
 #include "engine/instance/spawner_link.h"
@@ -25,6 +26,7 @@
 #include "engine/registry/code_store.h"
 #include "engine/registry/control_service.h"
 #include "engine/registry/registry.h"
+#include "engine/registry/site_service.h"
 #include "engine/registry/store.h"
 #include "engine/ring/loop.h"
 #include "engine/version.h"
@@ -66,7 +68,7 @@ struct Engine::Parts {
 
     [[nodiscard]] std::expected<void, registry::Failure> open_stores();
     [[nodiscard]] std::expected<void, registry::Failure> build();
-    void build_http();
+    [[nodiscard]] std::expected<void, registry::Failure> build_http();
     [[nodiscard]] std::string status_json() const;
     [[nodiscard]] observe::Metrics metrics_now() const;
     [[nodiscard]] std::uint32_t requests_in_flight() const;
@@ -91,10 +93,12 @@ struct Engine::Parts {
     std::unique_ptr<instance::SpawnerLink> link;
     std::unique_ptr<instance::Manager> manager;
     std::unique_ptr<instance::Invoker> invoker;
+    std::unique_ptr<registry::SiteService> sites;
     std::unique_ptr<registry::ControlService> control;
     std::unique_ptr<AccessParts> access;
     std::unique_ptr<gateway::FrameServer> frames;
     std::unique_ptr<gateway::lambda::Api> api;
+    std::unique_ptr<gateway::url::UrlHandler> urls;
     std::unique_ptr<gateway::http::Router> router;
     std::unique_ptr<gateway::http::HttpServer> http;
     std::function<void()> on_ready;
@@ -209,6 +213,7 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
     );
     invoker->on_recorded = [this] { background->wake(); };
     manager->on_log_written = [this] { background->wake(); };
+    sites = std::make_unique<registry::SiteService>(*functions, *store, *runner, settings.url_base);
     control = std::make_unique<registry::ControlService>(
         *functions,
         *store,
@@ -216,11 +221,16 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
         *runner,
         registry::ControlOptions{
             .concurrency_max = settings.concurrency_max,
-            .on_change = [this](
-                             const registry::FunctionRef& before, const registry::FunctionRef& after
-                         ) { manager->on_change(before, after); },
+            .on_change =
+                [this](const registry::FunctionRef& before, const registry::FunctionRef& after) {
+                    manager->on_change(before, after);
+                    if (after == nullptr && functions->get(before->name) == nullptr) {
+                        sites->forget_function(before->name);
+                    }
+                },
             .provisioned_ready = [this](const registry::FunctionVersion& function
                                  ) { return manager->ready_count(function); },
+            .sites = sites.get(),
         }
     );
     manager->on_version_gone = [this] {
@@ -247,12 +257,24 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
             .requests_max = settings.requests_max,
         }
     );
-    build_http();
-    return {};
+    TRY(sites->load(control->reader()));
+    return build_http();
 }
 
-void Engine::Parts::build_http() {
+std::expected<void, registry::Failure> Engine::Parts::build_http() {
     const config::Settings& settings = input.settings;
+    auto proxies = gateway::url::TrustedProxies::parse(settings.trusted_proxies);
+    if (!proxies) {
+        return std::unexpected(registry::Failure{"trusted_proxies: " + proxies.error()});
+    }
+    urls = std::make_unique<gateway::url::UrlHandler>(gateway::url::UrlServices{
+        .invoker = *invoker,
+        .registry = *functions,
+        .sites = {.urls = sites->urls(), .apis = sites->http_apis()},
+        .access = &access->access,
+        .proxies = *std::move(proxies),
+        .payload_bytes_max = settings.payload_bytes_max,
+    });
     constexpr std::int64_t kSecondUs = 1'000'000;
     api = std::make_unique<gateway::lambda::Api>(gateway::lambda::ApiServices{
         .invoker = *invoker,
@@ -264,7 +286,7 @@ void Engine::Parts::build_http() {
         .payload_bytes_max = settings.payload_bytes_max,
     });
     router = std::make_unique<gateway::http::Router>(
-        std::vector<gateway::http::Handler*>{api.get()}, &access->access
+        std::vector<gateway::http::Handler*>{urls.get(), api.get()}, &access->access
     );
     http = std::make_unique<gateway::http::HttpServer>(
         *loop,
@@ -284,6 +306,7 @@ void Engine::Parts::build_http() {
             .buffer_bytes_max = settings.http_buffer_bytes_max,
         }
     );
+    return {};
 }
 
 observe::Metrics Engine::Parts::metrics_now() const {

@@ -326,6 +326,17 @@ constexpr std::array kKeys = {
         .min = 1,
         .max = 10000000,
         .help = "Signatures remembered for that; beyond it requests are refused with 429."},
+    Key{.section = "Function URLs and HTTP APIs",
+        .name = "url_base",
+        .field = &S::url_base,
+        .fallback = "",
+        .help = "Where clients reach the HTTP front door (http://127.0.0.1:9000): function URLs "
+                "are shown as BASE/url/ID/. Empty: https://ID.lambda-url.REGION.on.aws/."},
+    Key{.name = "trusted_proxies",
+        .field = &S::trusted_proxies,
+        .fallback = "unix, 127.0.0.0/8, ::1",
+        .help = "Whose X-Forwarded-For, -Proto and -Port are believed in events: `unix`, addresses "
+                "and networks."},
     Key{.section = "Accounting",
         .name = "billing_increment_ms",
         .field = &S::billing_increment_ms,

@@ -67,6 +67,9 @@ struct Settings {
     std::uint32_t clock_skew_s = 0;
     std::string replay_check;
     std::uint32_t replay_entries_max = 0;
+    // Function URLs and HTTP APIs
+    std::string url_base;         // what clients are shown; empty: names as AWS gives them
+    std::string trusted_proxies;  // whose X-Forwarded headers are believed
     // Accounting
     std::uint32_t billing_increment_ms = 0;
     double price_per_gb_s = 0;

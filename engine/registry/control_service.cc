@@ -10,6 +10,7 @@
 #include "engine/base/result.h"
 #include "engine/registry/control_call.h"
 #include "engine/registry/runtimes.h"
+#include "engine/registry/site_service.h"
 #include "engine/registry/validation.h"
 
 namespace hako::registry {
@@ -107,7 +108,8 @@ ControlAnswer ControlService::handle(
     std::span<const std::byte> blob
 ) {
     const Route* route = find_route(operation.name);
-    if (route == nullptr) {
+    const bool is_site = options_.sites != nullptr && SiteService::has(operation.name);
+    if (route == nullptr && !is_site) {
         return refusal(unknown_operation(operation.name));
     }
     if (json.size() > kRequestBytesMax) {
@@ -128,6 +130,10 @@ ControlAnswer ControlService::handle(
     }
     if (!request) {
         return refusal(request.error());
+    }
+    if (is_site) {
+        Outcome done = options_.sites->handle(*request);
+        return done ? *std::move(done) : refusal(done.error());
     }
     Call call{.request = *request, .blob = blob};
     Outcome outcome = dispatch(*route, call);

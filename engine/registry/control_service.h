@@ -32,11 +32,14 @@ using ChangeHook = std::function<void(const FunctionRef& before, const FunctionR
 /// How many provisioned instances of a version are ready now; for GetProvisionedConcurrencyConfig.
 using ProvisionedReady = std::function<std::uint32_t(const FunctionVersion&)>;
 
+class SiteService;
+
 struct ControlOptions {
     std::uint32_t concurrency_max = 1000;            // of the account
     std::uint32_t unreserved_concurrency_min = 100;  // Lambda keeps that many for the others
     ChangeHook on_change;
     ProvisionedReady provisioned_ready;
+    SiteService* sites = nullptr;  // answers what is about function URLs and HTTP APIs
 };
 
 struct ControlAnswer {

@@ -168,4 +168,26 @@ std::string lambda_time(std::int64_t unix_us) {
     );
 }
 
+std::string iso_time(std::int64_t unix_us) {
+    constexpr std::string_view kZone = "+0000";
+    std::string text = lambda_time(unix_us);
+    text.replace(text.size() - kZone.size(), kZone.size(), "Z");
+    return text;
+}
+
+std::string random_name(std::size_t length) {
+    constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+    constexpr std::uint8_t kFairMax = 256 / kLetters.size() * kLetters.size();
+    std::string name;
+    while (name.size() < length) {
+        std::uint8_t byte = 0;
+        const ssize_t got = getrandom(&byte, 1, 0);
+        ENSURE(got == 1, "getrandom gives a byte without failing");
+        if (byte < kFairMax) {  // what is above would make some letters more likely
+            name += kLetters[byte % kLetters.size()];
+        }
+    }
+    return name;
+}
+
 }  // namespace hako::registry

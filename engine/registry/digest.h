@@ -27,5 +27,9 @@ using Sha256 = std::array<std::uint8_t, 32>;
 [[nodiscard]] std::string make_uuid();
 /// `2017-12-14T10:00:00.123+0000` for microseconds since 1970.
 [[nodiscard]] std::string lambda_time(std::int64_t unix_us);
+/// `2017-12-14T10:00:00.123Z`.
+[[nodiscard]] std::string iso_time(std::int64_t unix_us);
+/// Random lower-case letters and digits.
+[[nodiscard]] std::string random_name(std::size_t length);
 
 }  // namespace hako::registry

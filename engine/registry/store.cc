@@ -9,6 +9,7 @@
 #include "engine/base/ensure.h"
 #include "engine/base/result.h"
 #include "engine/registry/json_reader.h"
+#include "engine/registry/site_store.h"
 
 namespace hako::registry {
 
@@ -297,6 +298,7 @@ std::expected<std::unique_ptr<Store>, Failure> Store::open(const std::string& pa
         "PRAGMA trusted_schema = OFF"
     ));
     TRY(prepare_schema(store->db_, path));
+    TRY(execute(store->db_, SiteStore::kSchema));
     return store;
 }
 

@@ -41,6 +41,7 @@ public:
     );
 
 private:
+    friend class SiteStore;
     Store() = default;
     sqlite3* db_ = nullptr;
     std::mutex mutex_;

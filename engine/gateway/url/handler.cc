@@ -248,10 +248,15 @@ void UrlHandler::fill_forwarded(const http::Request& request, const Site& site, 
     target.forwarded_port = is_trusted && !port.empty()
                                 ? port
                                 : port_of(request.header("host"), target.forwarded_proto);
-    if (is_trusted) {
-        target.forwarded_prefix = request.header("x-forwarded-prefix");
+    // A proxy that put our prefix in front of the path says what the client sees instead.
+    std::string_view prefix = request.header("x-forwarded-prefix");
+    if (!is_trusted || prefix.empty()) {
+        prefix = site.prefix;
     }
-    target.forwarded_prefix += site.prefix;
+    while (prefix.ends_with('/')) {
+        prefix.remove_suffix(1);
+    }
+    target.forwarded_prefix = prefix;
 }
 
 void UrlHandler::invoke(
