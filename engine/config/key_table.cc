@@ -329,9 +329,9 @@ constexpr std::array kKeys = {
     Key{.section = "Function URLs and HTTP APIs",
         .name = "url_base",
         .field = &S::url_base,
-        .fallback = "",
+        .derived = "the addresses AWS gives: https://ID.lambda-url.REGION.on.aws/",
         .help = "Where clients reach the HTTP front door (http://127.0.0.1:9000): function URLs "
-                "are shown as BASE/url/ID/. Empty: https://ID.lambda-url.REGION.on.aws/."},
+                "are shown as BASE/url/ID/."},
     Key{.name = "trusted_proxies",
         .field = &S::trusted_proxies,
         .fallback = "unix, 127.0.0.0/8, ::1",

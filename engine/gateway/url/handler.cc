@@ -137,7 +137,9 @@ void UrlHandler::serve_url(
         std::string arn = registry::function_arn(identity, url.function_name);
         arn += url.qualifier.empty() ? "" : ":" + url.qualifier;
         const std::string_view auth_type = url.is_iam ? "AWS_IAM" : "NONE";
-        if (services_.access->permit(caller, "lambda:InvokeFunctionUrl", arn, auth_type)) {
+        // Nobody was asked who he is: open where nothing is checked, else the policy decides.
+        const http::Caller& asker = url.is_iam ? caller : http::Caller{};
+        if (services_.access->permit(asker, "lambda:InvokeFunctionUrl", arn, auth_type)) {
             refuse(
                 out,
                 403,
