@@ -56,6 +56,17 @@ def result_meta() -> bytes:
     return b"r" * 36 + struct.pack("<IQQQQQHHI", 128, 1, 2, 3, 4, 5, 1, 2, 3) + b"7Unlog"
 
 
+def signed(method: bytes, target: bytes, *headers: bytes) -> bytes:
+    request = text(method) + struct.pack("<H", len(target)) + target
+    return request + b"".join(text(part) for part in headers)
+
+
+def statement(principal: bytes, more: bytes = b"") -> bytes:
+    return (b'{"Sid":"s","Effect":"Allow","Principal":' + principal +
+            b',"Action":"lambda:InvokeFunction","Resource":'
+            b'"arn:aws:lambda:us-east-1:123456789012:function:echo"' + more + b"}")
+
+
 PING, INVOKE, CONTROL = 1, 3, 5
 SEEDS = {
     "channel": [
@@ -108,6 +119,15 @@ SEEDS = {
         b'\x01\x00{"statusCode":200,"headers":{"A":"b\\r\\nSet-Cookie: c"}}',
         b'\x02\x04{"statusCode":206,"headers":{"x-a":"1"},"cookies":["c=1"]}' + b"\0" * 8 + b"body",
     ],
+    "function_policy": [
+        statement(b'"*"'),
+        b'{"Version":"2012-10-17","Id":"default","Statement":[' + statement(
+            b'{"Service":"s3.amazonaws.com"}',
+            b',"Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::pictures"}}') + b"]}",
+        statement(b'{"AWS":["111122223333","arn:aws:iam::111122223333:user/bob"]}'),
+        statement(b'"*"', b',"Condition":{"Bool":{"lambda:InvokedViaFunctionUrl":"true"}}'),
+        statement(b'"*"').replace(b"Allow", b"Deny"),
+    ],
     "ledger": [
         b"\x00" + (b"\x00" + b"\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00" * 16 + b"\x00\x00") * 2,
         b"\x00\x00" + b"\x00\x01" + b"\x10" * 8 + b"\x01" * 3 + b"\x04\x02" + b"\x10" * 12,
@@ -129,6 +149,17 @@ SEEDS = {
         b'state = "/tmp/x"\nbilling_increment_ms = 1\nprice_per_gb_s = 0.1\n',
         b'account = "123456789012"\nfunction_concurrency = "none"\nsocket_mode = 0o660\n',
         b"unknown = 1\n", b'state = """\n',
+    ],
+    "signature": [
+        signed(b"POST", b"/2015-03-31/functions/a%3Ab/invocations?Qualifier=1", b"Host", b"h",
+               b"X-Amz-Date", b"20150830T123600Z", b"Authorization",
+               b"AWS4-HMAC-SHA256 Credential=AKID/20150830/us-east-1/lambda/aws4_request, "
+               b"SignedHeaders=host;x-amz-date, Signature=" + b"0" * 64),
+        signed(b"GET", b"/../a//b?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKID%2F20150830"
+               b"%2Fus-east-1%2Flambda%2Faws4_request&X-Amz-Date=20150830T123600Z&X-Amz-Expires=60"
+               b"&X-Amz-SignedHeaders=host&X-Amz-Signature=00", b"host", b"  a  b "),
+        signed(b"GET", b"/", b"Date", b"Sun, 30 Aug 2015 12:36:00 GMT", b"authorization",
+               b"Bearer x.y.z"),
     ],
     "spawner_link": [
         b"\x81\x00\x00\x01\x80\x81\x03\x01\x00\x01\x05\x00\x07\x00\x00\x00\x81\x00\x02\x05\x00",

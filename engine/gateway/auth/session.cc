@@ -99,6 +99,10 @@ std::unique_ptr<Session> SessionTokens::unseal(std::string_view token) const {
     if (!sealed) {
         return nullptr;
     }
+    const std::span bytes(reinterpret_cast<const std::uint8_t*>(sealed->data()), sealed->size());
+    if (registry::to_base64(bytes) != token) {
+        return nullptr;  // other bits behind the last byte: one token has one text
+    }
     auto plain =
         box_.unseal(kPurpose, {}, {reinterpret_cast<const char*>(sealed->data()), sealed->size()});
     if (!plain) {

@@ -4,6 +4,7 @@
 
 #include "engine/gateway/auth/function_policy.h"
 #include "engine/gateway/auth/grant.h"
+#include "engine/gateway/auth/policy_cache.h"
 #include "tests/unit/auth/fixture.h"
 
 namespace hako::gateway::auth {
@@ -243,6 +244,21 @@ TEST(FunctionPolicy, SaysWhatIsNoPolicy) {
          {"[]", "nope", R"({"Statement":1})", R"({"Statement":[1]})", "{", "\"x\""}) {
         EXPECT_FALSE(FunctionPolicy::parse(json)) << json;
     }
+}
+
+TEST(PolicyCache, KnowsAPolicyUntilItsTextChanges) {
+    PolicyCache cache(2);
+    const std::string open = statement(R"("*")");
+    const auto first = cache.get("echo", "", open);
+    EXPECT_EQ(first->evaluate(stranger()), Verdict::kAllow);
+    EXPECT_EQ(cache.get("echo", "", open), first);
+    EXPECT_NE(cache.get("echo", "live", open), first);
+    const auto closed = cache.get("echo", "", R"({"Statement":[]})");
+    EXPECT_EQ(closed->evaluate(stranger()), Verdict::kSilent);
+    EXPECT_EQ(first->evaluate(stranger()), Verdict::kAllow) << "who holds it keeps it";
+    EXPECT_EQ(cache.count(), 2U);
+    EXPECT_EQ(cache.get("third", "", "nonsense")->evaluate(stranger()), Verdict::kSilent);
+    EXPECT_LE(cache.count(), 2U);
 }
 
 // ---- rights ----
