@@ -19,7 +19,7 @@ using http::Caller;
 using registry::ApiError;
 
 // A body over this is hashed on an offload thread: it takes longer than others may wait.
-constexpr std::size_t kHashInlineBytesMax = 256 * 1024;
+constexpr std::size_t kHashInlineBytesMax = 256UL * 1024;
 
 // What proxies add: the request is somebody else's then, whoever brings it.
 constexpr std::array<std::string_view, 4> kForwarded = {
@@ -99,12 +99,13 @@ std::expected<Caller, ApiError> Access::identify(const http::Request& request) {
         return is_trusted ? std::expected<Caller, ApiError>(peer_caller(request))
                           : std::unexpected(std::move(read.error()));
     }
-    if (!*read) {
+    const std::optional<Signature>& claim = *read;
+    if (!claim) {
         return is_trusted ? peer_caller(request) : Caller{.kind = Caller::Kind::kAnonymous};
     }
     // Stock clients sign with whatever they find; where nobody has to sign that must not hurt. Who
     // signs with a key of ours means it, and is held to what that key may do.
-    const Signature& signature = **read;
+    const Signature& signature = *claim;
     if (is_trusted && !verifier_.knows(signature)) {
         return peer_caller(request);
     }
@@ -119,7 +120,11 @@ bool Access::is_plausible(const http::Request& head) {
         return true;
     }
     const auto read = read_signature(head);
-    return read && *read && verifier_.knows(**read);
+    if (!read) {
+        return false;
+    }
+    const std::optional<Signature>& claim = *read;
+    return claim && verifier_.knows(*claim);
 }
 
 bool Access::trusts_peer(const http::Request& request) const {

@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 3> kMustBeSigned = {
 };
 
 // What is kept for the next request; more belongs to one that was unusually long.
-constexpr std::size_t kKeepBytes = 64 * 1024;
+constexpr std::size_t kKeepBytes = 64UL * 1024;
 
 void append_encoded(std::string& into, std::string_view text) {
     for (const char c : text) {
@@ -27,6 +27,12 @@ void append_encoded(std::string& into, std::string_view text) {
         } else {
             append_percent(into, c);
         }
+    }
+}
+
+void append_lower(std::string& into, std::string_view name) {
+    for (const char c : name) {
+        into += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
     }
 }
 
@@ -160,9 +166,7 @@ void Canonicalizer::add_headers(const http::Request& request, std::string_view s
                 continue;
             }
             if (is_first) {
-                for (const char c : name) {
-                    text_ += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-                }
+                append_lower(text_, name);
             }
             text_ += is_first ? ':' : ',';
             is_first = false;

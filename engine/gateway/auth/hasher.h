@@ -7,10 +7,10 @@
 
 // OpenSSL's types, without its headers.
 extern "C" {
-typedef struct evp_md_st EVP_MD;
-typedef struct evp_md_ctx_st EVP_MD_CTX;
-typedef struct evp_mac_st EVP_MAC;
-typedef struct evp_mac_ctx_st EVP_MAC_CTX;
+using EVP_MD = struct evp_md_st;
+using EVP_MD_CTX = struct evp_md_ctx_st;
+using EVP_MAC = struct evp_mac_st;
+using EVP_MAC_CTX = struct evp_mac_ctx_st;
 }
 
 namespace hako::gateway::auth {

@@ -37,7 +37,7 @@ constexpr std::size_t kPatternsMax = 32;
 constexpr std::size_t kPatternBytesMax = 64;
 constexpr std::int64_t kSecondsMax = 10LL * 366 * 86'400;
 // A key that has ended is listed for so long.
-constexpr std::int64_t kKeepEnded_s = 30LL * 86'400;
+constexpr std::int64_t kKeepEndedSeconds = 30LL * 86'400;
 
 std::unexpected<ApiError> invalid(std::string message) {
     return std::unexpected(registry::invalid_parameter(std::move(message)));
@@ -311,7 +311,8 @@ KeyOperations::Outcome KeyOperations::create(Request& request) {
     grant->functions = request.functions.value_or(std::vector<std::string>());
     key.grant = std::move(grant);
     key.created_s = now_s;
-    key.expires_s = request.seconds.value_or(0) == 0 ? 0 : now_s + *request.seconds;
+    const std::int64_t life_s = request.seconds.value_or(0);
+    key.expires_s = life_s == 0 ? 0 : now_s + life_s;
     keys_.put(key);
     if (auto saved = save(); !saved) {
         keys_.remove(key.id);
@@ -417,7 +418,7 @@ void KeyOperations::drop_ended() {
     const std::int64_t now_s = clock_s();
     std::vector<std::string> ended;
     for (const AccessKey* key : keys_.list()) {
-        if (key->expires_s != 0 && key->expires_s < now_s - kKeepEnded_s) {
+        if (key->expires_s != 0 && key->expires_s < now_s - kKeepEndedSeconds) {
             ended.push_back(key->id);
         }
     }

@@ -23,8 +23,8 @@ public:
         SigningKey signing;
     };
 
-    KeyStore(registry::SecretBox box, std::string path)
-        : box_(std::move(box)), path_(std::move(path)) {}
+    KeyStore(const registry::SecretBox& box, std::string path)
+        : box_(box), path_(std::move(path)) {}
     KeyStore(const KeyStore&) = delete;
     KeyStore& operator=(const KeyStore&) = delete;
     ~KeyStore();

@@ -50,7 +50,7 @@ struct Session {
 class SessionTokens {
 public:
     /// What sessions may do by themselves.
-    SessionTokens(registry::SecretBox box, Rights rights) : box_(std::move(box)), rights_(rights) {}
+    SessionTokens(const registry::SecretBox& box, Rights rights) : box_(box), rights_(rights) {}
 
     [[nodiscard]] SessionCredentials issue(
         const SessionSubject& subject, std::int64_t lifetime_s, std::int64_t now_s

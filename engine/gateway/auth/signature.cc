@@ -268,9 +268,9 @@ Read read_query_form(const http::Request& request) {
     const std::string_view expires = fields[kExpiresIn].value;
     const auto lifetime_s =
         expires.empty() ? std::optional<std::int64_t>(0) : read_seconds(expires);
-    if (!lifetime_s || *lifetime_s > kLifetimeMax_s) {
+    if (!lifetime_s || *lifetime_s > kLifetimeSecondsMax) {
         return incomplete(
-            fmt::format("X-Amz-Expires must be between 1 and {} seconds.", kLifetimeMax_s)
+            fmt::format("X-Amz-Expires must be between 1 and {} seconds.", kLifetimeSecondsMax)
         );
     }
     signature.signed_headers = fields[kHeadersIn].value;

@@ -33,7 +33,7 @@ struct Signature {
 };
 
 /// Signatures of a longer life than a week are refused, as AWS does.
-inline constexpr std::int64_t kLifetimeMax_s = 604'800;
+inline constexpr std::int64_t kLifetimeSecondsMax = 604'800;
 
 /// The signature of `request`; none if it has neither an Authorization header nor a query's
 /// X-Amz-Signature or X-Amz-Algorithm. Errors: IncompleteSignatureException and

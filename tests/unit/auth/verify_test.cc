@@ -311,9 +311,9 @@ TEST_F(Verify, TakesPresignedRequestsUntilTheyEnd) {
         HasSubstr("Signature expired: 20150830T123600Z is now earlier"
                   " than 20150830T123601Z (20150830T123701Z - 1 min.)")
     );
-    presign(link, {.signed_headers = "host"}, kLifetimeMax_s);
-    EXPECT_TRUE(verify(link, kNow_s + kLifetimeMax_s));
-    presign(link, {.signed_headers = "host"}, kLifetimeMax_s + 1);
+    presign(link, {.signed_headers = "host"}, kLifetimeSecondsMax);
+    EXPECT_TRUE(verify(link, kNow_s + kLifetimeSecondsMax));
+    presign(link, {.signed_headers = "host"}, kLifetimeSecondsMax + 1);
     expect_refused(link, "IncompleteSignatureException", "X-Amz-Expires must be between 1 and");
     link.header("Authorization", "AWS4-HMAC-SHA256 x=y");
     expect_refused(link, "InvalidSignatureException", "Found both 'X-Amz-Algorithm'");
