@@ -32,7 +32,7 @@ class SiteCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.engine = Engine(http_auth="off", **cls.settings)
+        cls.engine = Engine(**({"http_auth": "off"} | cls.settings))
         cls.engine.start()
         cls.addClassCleanup(cls.engine.destroy)
         cls.make()
@@ -510,6 +510,39 @@ class HttpApis(SiteCase):
         self.assertEqual((page.status, page.body), (500, b'{"message":"Internal Server Error"}'))
         page = self.ask("GET", "/api/none/x")
         self.assertEqual((page.status, page.body), (404, b'{"message":"Not Found"}'))
+
+
+class Rights(SiteCase):
+    settings = {"http_auth": "remote"}
+
+    @classmethod
+    def make(cls):
+        cls.create_site("signed")
+        cls.create_site("open")
+        cls.signed = cls.url_of("signed", AuthType="AWS_IAM") + ".localhost"
+        cls.open = cls.url_of("open") + ".localhost"
+
+    def expect_forbidden(self, page):
+        self.assertEqual(page.status, 403)
+        self.assertEqual(page.header("x-amzn-errortype"), "AccessDeniedException")
+        self.assertTrue(json.loads(page.body)["Message"].startswith("Forbidden. For trouble"))
+
+    def test_the_event_names_who_may(self):
+        page = self.ask("GET", "/", host=self.signed)  # root, on the Unix socket
+        self.assertEqual(page.status, 200)
+        context = json.loads(page.body)["requestContext"]
+        self.assertEqual(context["accountId"], "123456789012")
+        self.assertEqual(
+            context["authorizer"]["iam"]["userArn"], "arn:aws:iam::123456789012:user/unix/0"
+        )
+
+    def test_what_a_proxy_brings_must_be_signed(self):
+        self.expect_forbidden(self.ask("GET", "/", host=self.signed, x_forwarded_for="192.0.2.1"))
+
+    def test_an_open_url_needs_the_functions_permission(self):
+        self.expect_forbidden(self.ask("GET", "/", host=self.open))
+        # A token that is the function's affair is not taken for a signature of ours.
+        self.expect_forbidden(self.ask("GET", "/", host=self.open, authorization="Bearer x"))
 
 
 class Kept(unittest.TestCase):

@@ -38,7 +38,7 @@ struct Answer {
 };
 
 /// The bounds of an answer's header, in bytes of names and values.
-inline constexpr std::size_t kAnswerHeaderBytesMax = 64 * 1024;
+inline constexpr std::size_t kAnswerHeaderBytesMax = std::size_t{64} * 1024;
 
 /// Between the prelude of a streamed answer and its body. What is longer than any header may be is
 /// no prelude.
