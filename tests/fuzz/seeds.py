@@ -106,6 +106,17 @@ SEEDS = {
         b"\x01\x00123456789012:function:f", b"\x00\x00us-gov-west-1:123456789012:f.g",
         b"\x00\x00arn:aws:iam::123456789012:role/service/r@x", b"\x01\x00eusc-de-east-1:f",
     ],
+    "http_requests": [  # piece length, body limit, the stream
+        b"\xff\xff" + b"GET /2015-03-31/functions/?MaxItems=5 HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"\x06\xff" + b"POST /f HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        b"\x02\x01" + b"POST /f HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+        b"Expect: 100-continue\r\n\r\n5;a=\"b\"\r\nhello\r\n0A\r\n, chunks!!\r\n0\r\nT: v\r\n\r\n",
+        b"\x00\x00" + b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"\x09\x00" + b"\r\nOPTIONS * HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n",
+        b"\x01\x00" + b"GET http://h/p?q HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    ],
     "http_event": [  # 0: form, headers, method, path, query, body; 1: form, result; 2: cut, stream
         b"\x00\x00\x03" + text(b"Host") + text(b"x.lambda-url.us-east-1.on.aws")
         + text(b"Cookie") + text(b"a=1; b=\xff") + text(b"Content-Type") + text(b"text/plain")

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 
 #include "engine/gateway/http/parser.h"
@@ -29,15 +30,17 @@ std::expected<HeadPlace, Fault> find_head(std::string_view received, const HeadL
         const std::size_t line_bytes =
             found == nullptr ? rest_bytes
                              : static_cast<std::size_t>(static_cast<const char*>(found) - from) + 1;
-        if (line_bytes > limits.line_bytes_max) {
-            return std::unexpected(too_long(line_number));
-        }
-        if (line_begin + line_bytes - place.begin_bytes > limits.bytes_max) {
-            return std::unexpected(Fault{.status = 431, .text = "The header section is too large."}
-            );
-        }
+        // In the order of the bytes, so that how they were cut on their way makes no difference.
         if (line_number > 0 && line_bytes > 0 && (*from == ' ' || *from == '\t')) {
             return std::unexpected(Fault{.text = "Folded header lines are not supported."});
+        }
+        const std::size_t head_room_bytes = limits.bytes_max - (line_begin - place.begin_bytes);
+        if (line_bytes > std::min(limits.line_bytes_max, head_room_bytes)) {
+            return std::unexpected(
+                head_room_bytes < limits.line_bytes_max
+                    ? Fault{.status = 431, .text = "The header section is too large."}
+                    : too_long(line_number)
+            );
         }
         if (found == nullptr) {
             return place;
