@@ -303,6 +303,7 @@ std::expected<void, registry::Failure> Engine::Parts::build_http() {
             .body_us = settings.http_body_timeout_s * kSecondUs,
             .idle_us = settings.http_idle_timeout_s * kSecondUs,
             .write_us = settings.http_write_timeout_s * kSecondUs,
+            .slow_bytes_per_s = settings.http_slow_bytes_per_s,
             .buffer_bytes_max = settings.http_buffer_bytes_max,
         }
     );

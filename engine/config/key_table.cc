@@ -234,8 +234,7 @@ constexpr std::array kKeys = {
         .unit = "seconds",
         .min = 1,
         .max = 3600,
-        .help = "For a request's body, and a second more for each 32 KiB that have come; then 408."
-    },
+        .help = "For a request's body, and more while it comes fast enough; then 408."},
     Key{.name = "http_idle_timeout_s",
         .field = &S::http_idle_timeout_s,
         .fallback = "90",
@@ -249,8 +248,16 @@ constexpr std::array kKeys = {
         .unit = "seconds",
         .min = 1,
         .max = 3600,
-        .help = "For a client to take an answer, and a second more for each 32 KiB of it; then the "
-                "connection is closed."},
+        .help = "For a client to take an answer, and more for a long one; then the connection is "
+                "closed."},
+    Key{.name = "http_slow_bytes_per_s",
+        .field = &S::http_slow_bytes_per_s,
+        .fallback = "32768",
+        .unit = "bytes per second",
+        .min = 1,
+        .max = 1000000000,
+        .help = "Slowest client that bodies and answers wait for: each so many bytes give a second "
+                "more than the two timeouts."},
     Key{.name = "http_buffer_bytes_max",
         .field = &S::http_buffer_bytes_max,
         .fallback = "1073741824",

@@ -54,6 +54,7 @@ struct Settings {
     std::uint32_t http_body_timeout_s = 0;
     std::uint32_t http_idle_timeout_s = 0;
     std::uint32_t http_write_timeout_s = 0;
+    std::uint32_t http_slow_bytes_per_s = 0;
     std::uint64_t http_buffer_bytes_max = 0;
     // Access
     std::string http_auth;

@@ -14,6 +14,7 @@ import zipfile
 
 from support import leaks
 from support.frames import Answer, Connection
+from support.http import HttpConnection
 
 BUILD_ROOT = os.environ["HAKO_BUILD_ROOT"]
 SOURCE_ROOT = os.environ["HAKO_SOURCE_ROOT"]
@@ -67,6 +68,7 @@ class Engine:
         os.chmod(self.scratch, 0o755)  # the engine's own user must reach the socket
         self.state = state or os.path.join(self.scratch, "state")
         self.socket_path = os.path.join(self.scratch, "hako.sock")
+        self.http_path = os.path.join(self.scratch, "http.sock")
         self.log_path = os.path.join(self.scratch, "hakod.log")
         # Engines that run at the same time must not share user ids: limits count by user.
         ids = {"cgroup": self.name, "sandbox_uid_base": 10**9 + os.getpid() % 1000 * 10**6}
@@ -186,6 +188,10 @@ class Engine:
 
     def connect(self) -> Connection:
         return Connection(self.socket_path)
+
+    def http(self, address: str | tuple[str, int] | None = None) -> HttpConnection:
+        """An HTTP client, on the Unix socket if nothing else is said."""
+        return HttpConnection(address or self.http_path)
 
     def control(self, operation: str, request: dict | bytes, blob: bytes = b"") -> Answer:
         with self.connect() as connection:
