@@ -95,10 +95,10 @@ class Invoking(unittest.TestCase):
             self.assertIn(f"REPORT RequestId: {answer.json['id']}\t", log)
             dry = client.invoke("echo", b"{}", "X-Amz-Invocation-Type: DryRun")
             self.assertEqual((dry.status, dry.body), (204, b""))
-            for header, status in (("X-Amz-Invocation-Type: Maybe", 400), ("X-Amz-Log-Type: x", 400),
-                                   ("X-Amz-Client-Context: %%%", 400),
-                                   ("X-Amz-Client-Context: " + "a" * 3584, 400)):
-                self.assertEqual(client.invoke("echo", b"{}", header).status, status, header)
+            for header in ("X-Amz-Invocation-Type: Maybe", "X-Amz-Log-Type: x",
+                           "X-Amz-Client-Context: %%%",
+                           "X-Amz-Client-Context: " + "a" * 3584):
+                self.assertEqual(client.invoke("echo", b"{}", header).status, 400, header)
 
     def test_a_failure_of_the_function_is_a_200_that_says_so(self):
         with self.engine.http() as client:
@@ -119,8 +119,9 @@ class Invoking(unittest.TestCase):
             self.assertEqual((route.status, route.error_type), (404, "UnknownOperationException"))
             method = client.ask("PATCH", "/2015-03-31/functions/echo")
             self.assertEqual((method.status, method.headers["allow"]), (405, "GET, DELETE"))
+        with self.engine.http(self.addresses[1]) as client:
             page = client.invoke("echo", b"{}", "Origin: http://evil.test")
-            self.assertEqual((page.status, page.error_type), (403, "AccessDeniedException"))
+            self.assertEqual(page.status, 403)  # it reaches loopback too, and cannot sign
 
     def test_large_events_and_answers_pass(self):
         event = json.dumps({"pad": "p" * 6_000_000}).encode()
@@ -132,7 +133,8 @@ class Invoking(unittest.TestCase):
     def test_chunks_and_pieces_make_the_same_event(self):
         with self.engine.http() as client:
             head = request_bytes("POST", invoke_path("echo"), None, "Transfer-Encoding: chunked")
-            for piece in (head[:20], head[20:], b"5;x=y\r\n{\"a\":\r\n", b"2\r", b"\n1}\r\n0", b"\r\n\r\n"):
+            for piece in (head[:20], head[20:], b"5;x=y\r\n{\"a\":\r\n", b"2\r", b"\n1}\r\n0",
+                          b"\r\n\r\n"):
                 client.send(piece)
             self.assertEqual(client.receive().json["event"], {"a": 1})
 
@@ -163,7 +165,8 @@ class Invoking(unittest.TestCase):
             self.assertEqual((head.status, head.headers["content-length"]), (200, "3"))
             self.assertEqual(client.ask("OPTIONS", "/healthz").status, 204)
             self.assertEqual(client.ask("POST", "/healthz", b"").status, 405)
-            self.assertIn(b"hako_invocations_total{outcome=\"ok\"}", client.ask("GET", "/metrics").body)
+            metrics = client.ask("GET", "/metrics").body
+            self.assertIn(b'hako_invocations_total{outcome="ok"}', metrics)
             self.assertIn("Metrics", client.ask("GET", "/status").json)
         with self.engine.http() as client:
             client.send(b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -173,9 +176,10 @@ class Invoking(unittest.TestCase):
             self.assertEqual(client.read_to_end(), b"")
 
     def test_what_is_no_http_is_refused_and_closed(self):
-        both = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-        for junk, status in ((b"\x16\x03\x01\r\n\r\n", 400), (both, 400), (b"GET / HTTP/1.1\n\n", 400),
-                             (b"GET /" + b"a" * 20000, 414)):
+        both = (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n")
+        for junk, status in ((b"\x16\x03\x01\r\n\r\n", 400), (both, 400),
+                             (b"GET / HTTP/1.1\n\n", 400), (b"GET /" + b"a" * 20000, 414)):
             with self.engine.http() as client:
                 client.send(junk)
                 answer = client.receive()
@@ -387,12 +391,13 @@ class StockClients(unittest.TestCase):
         out = os.path.join(self.engine.scratch, "out.json")
         with open(package, "wb") as file:
             file.write(self.zip)
-        self.aws("create-function", "--function-name", "f", "--runtime", "python3.11", "--role", ROLE,
-                 "--handler", "main.handler", "--zip-file", f"fileb://{package}")
+        self.aws("create-function", "--function-name", "f", "--runtime", "python3.11",
+                 "--role", ROLE, "--handler", "main.handler", "--zip-file", f"fileb://{package}")
         done = self.aws("invoke", "--function-name", "f", "--cli-binary-format",
                         "raw-in-base64-out", "--payload", '{"a": 1}', out)
         self.assertEqual((done["StatusCode"], done["ExecutedVersion"]), (200, "$LATEST"))
         with open(out, encoding="utf-8") as file:
             self.assertEqual(json.load(file)["event"], {"a": 1})
-        self.assertEqual([f["FunctionName"] for f in self.aws("list-functions")["Functions"]], ["f"])
+        listed = self.aws("list-functions")["Functions"]
+        self.assertEqual([function["FunctionName"] for function in listed], ["f"])
         self.aws("delete-function", "--function-name", "f")

@@ -7,6 +7,7 @@ hako_packages_build=(
     libsqlite3-dev libssl-dev libzip-dev zlib1g-dev libpcre2-dev libtomlplusplus-dev libcli11-dev libpython3-dev python3
 )
 hako_packages_test=(libgtest-dev libgmock-dev libbenchmark-dev python3-botocore nginx-light)
+hako_packages_test=(libgtest-dev libgmock-dev libbenchmark-dev python3-botocore python3-boto3 awscli)
 hako_packages_lint=(git clang-19 clang-format-19 clang-tidy-19)
 hako_packages_fuzz=(clang-19 libclang-rt-19-dev)
 # virtiofsd is in qemu-system-common, on which qemu-system-x86 depends.

@@ -4,7 +4,7 @@ import json
 import socket
 
 SECONDS = 30.0
-HOST = "Host: hako.test"
+HOST = "Host: localhost"
 
 
 @dataclasses.dataclass
