@@ -11,7 +11,6 @@
 #include <malloc.h>
 #include <pwd.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -192,22 +191,6 @@ void keep_memory_small() {
     (void)::mallopt(M_MMAP_THRESHOLD, kMappedBytesMin);  // a hint: an engine without it only grows
 }
 
-// From Linux 6.12 on a task may ask for short slices, and is then let in front of those with longer
-// ones when it wakes. What we start inherits it, functions included: one that wakes up waits for a
-// busy one no longer than it must. Older kernels and refusals only leave things as they are.
-void ask_for_short_slices() {
-    struct {  // the first version of the kernel's sched_attr, which glibc 2.36 does not have
-        std::uint32_t size, sched_policy;
-        std::uint64_t sched_flags;
-        std::int32_t sched_nice;
-        std::uint32_t sched_priority;
-        std::uint64_t sched_runtime, sched_deadline, sched_period;
-    } attributes{};
-    attributes.size = sizeof(attributes);
-    attributes.sched_runtime = 100'000;                     // ns, the least there is
-    (void)::syscall(SYS_sched_setattr, 0, &attributes, 0);  // as said: it costs only time
-}
-
 // Signals are for the loop; a client that goes away is an error of its write, not a signal.
 void prepare_signals() {
     sigset_t blocked;
@@ -301,7 +284,6 @@ int main(int argc, char** argv) {
     prepare_signals();
     keep_memory_small();
     raise_file_limit();
-    ask_for_short_slices();
     const startup::Notifier notifier;
     auto prepared = prepare(parsed.settings);
     if (!prepared) {
