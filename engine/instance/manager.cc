@@ -143,9 +143,14 @@ void Manager::settle(VersionRuntime& version) {
         end_in_background(instance(*retired));
     }
     std::int64_t due_us = version.pool.next_due_us();
-    const bool backing_off = now < version.start_not_before_us && version.pool.waiting_count() == 0;
-    if (backing_off) {
-        due_us = std::min(due_us, version.start_not_before_us);
+    std::int64_t start_not_before_us = version.start_pace.not_before_us();
+    if (version.pool.waiting_count() == 0) {
+        start_not_before_us = std::max(start_not_before_us, version.start_not_before_us);
+    }
+    if (now < start_not_before_us) {
+        // What waits may be overdue already: a timer for then would fire again and again.
+        due_us = version.pool.waiting_count() > 0 ? start_not_before_us
+                                                  : std::min(due_us, start_not_before_us);
     } else if (!ending_) {
         for (std::uint32_t count = version.pool.take_starts(now); count > 0; --count) {
             begin_start(version);
@@ -444,6 +449,7 @@ void Manager::release(Instance& instance, std::int64_t busy_us) {
         discard(instance);  // it answered and died at once, or must
         return;
     }
+    version.start_pace.answered();
     give(
         version,
         instance,
@@ -458,6 +464,7 @@ void Manager::discard(Instance& instance) {
     ENSURE(instance.state == Instance::State::kBusy, "only a busy instance is discarded");
     VersionRuntime& version = *instance.version;
     (void)version.pool.instance_lost(instance.id, false, true);  // nobody is told: it was in use
+    version.start_pace.lost(loop_.turn_now_us());
     end_in_background(instance);
     settle(version);
 }

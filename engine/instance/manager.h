@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/dispatch/start_pace.h"
 #include "engine/dispatch/version_pool.h"
 #include "engine/instance/failure_text.h"
 #include "engine/instance/instance.h"
@@ -64,6 +65,7 @@ struct VersionRuntime {
     std::string log_group;
     std::string environment_base;  ///< the INIT block without what differs by instance
     meter::LedgerRecord ledger_template;
+    dispatch::StartPace start_pace;
     std::uint32_t failed_starts_count = 0;  ///< in a row
     std::int64_t start_not_before_us =
         0;                           ///< back-off of starts nobody waits for, after a failed one
@@ -80,7 +82,7 @@ struct ManagerOptions {
     std::optional<std::uint32_t> function_concurrency;
     /// An instance that has been idle for so long gets no processor time at all; nullopt: never
     /// frozen.
-    std::optional<std::int64_t> freeze_grace_us = 20'000;
+    std::optional<std::int64_t> freeze_grace_us = 1'000;
 };
 
 /// Carries out what dispatch decides: starts, keeps and ends the instances of every function
