@@ -104,6 +104,28 @@ def warm_native_unpinned(bench):
     _serial(bench, "warm_native_unpinned", None)
 
 
+def freeze(bench):
+    """Every call thaws its instance (no grace) beside an engine that never freezes."""
+    case = "freeze"
+    count = bench.sizes.serial_count // 2
+    often = ["--function", "echo", "--count", count, "--warmup", count // 10]
+    cpu = bench.cpu
+    with Engine(bench.tree.hakod, cpu, ["--freeze-grace-ms", 0, "--cgroup", "hako-frozen"]) as cold:
+        with Engine(bench.tree.hakod, cpu, ["--freeze-grace-ms", "none"]) as never:
+            cold.create("echo", bench.tree.native_echo())
+            never.create("echo", bench.tree.native_echo())
+            samples = bench.interleave(
+                {
+                    "hako": lambda: bench.tree.load("warm", cold, often, cpu),
+                    ("floor", "never frozen"): lambda: bench.tree.load("warm", never, often, cpu),
+                }
+            )
+    bench.add(case, samples, LATENCY_UNITS)
+    rounds = zip(samples["hako"], samples["floor", "never frozen"])
+    added = [frozen["p50_us"] - other["p50_us"] for frozen, other in rounds]
+    bench.results.add(case, "hako", "added_p50_us", "us", added, len(added))
+
+
 def in_flight_32(bench):
     case = "in_flight_32"
     milliseconds = bench.sizes.pipeline_ms
@@ -302,6 +324,7 @@ def _add_micro(bench, program, entries):
 CASES = {
     "warm_native_one_core": warm_native_one_core,
     "warm_native_unpinned": warm_native_unpinned,
+    "freeze": freeze,
     "in_flight_32": in_flight_32,
     "cold_native": cold_native,
     "cold_python": cold_python,

@@ -34,6 +34,7 @@ class Row:
     metric: str
     floor: str | None = None  # the floor's variant
     target: Target | None = None
+    variant: str | None = None  # hako's own
 
 
 ROWS = (
@@ -102,6 +103,33 @@ ROWS = (
         target=Target("kib_each", "at most", 600, "KiB"),
     ),
     Row("Blank sandbox taken until its worker runs: p50", "blank_sandboxes", "worker_p50_us"),
+    Row("Warm call of an instance that is frozen between calls: p50", "freeze", "p50_us",
+        "never frozen"),
+    Row(
+        "the same: what freezing and thawing add",
+        "freeze",
+        "added_p50_us",
+        target=Target("added_p50_us", "at most", 20, "us"),
+    ),
+    *(
+        Row(f"{title}: {what}", "density", metric, target=target, variant=variant)
+        for variant, title in (("native", "1000 native idle"), ("python", "200 Python idle"))
+        for what, metric, target in (
+            ("memory each by MemAvailable", "available_kib_each", None),
+            ("of it kernel", "kernel_kib_each", None),
+            ("PSS each", "pss_kib_each", None),
+            (
+                "warm p50 against one instance",
+                "warm_p50_ratio",
+                Target("warm_p50_ratio", "at most", 1.3, "x", variant),
+            ),
+            (
+                "rate of making, last against first",
+                "create_rate_ratio",
+                Target("create_rate_ratio", "at least", 0.5, "x", variant),
+            ),
+        )
+    ),
     Row(
         "Idle engine: resident memory",
         "idle",
@@ -151,7 +179,7 @@ def verdicts(lines):
     """(row, hako line, floor line, "met" | "MISSED" | "") of each measured row."""
     out = []
     for row in ROWS:
-        hako = find(lines, row.case, "hako", row.metric)
+        hako = find(lines, row.case, "hako", row.metric, row.variant)
         if hako is None:
             continue
         floor = find(lines, row.case, "floor", row.metric, row.floor) if row.floor else None

@@ -1,79 +1,18 @@
 """Resource attacks: each is contained, and a neighbour hardly notices. One line per attack."""
 import collections
-import threading
 import time
 import unittest
 
 import scene
+from attacks import ATTACKS, DONE, TIME, Assault, Attack
 from scene import LONG, TICK_US, Watcher, quantile
 
-ATTEMPTS = 3
+ATTEMPTS = 5
+PING_TAIL_US = 3 * TICK_US
+# Beside others that keep the processors busy latencies say nothing of hako: they are told then, not
+# judged. What contains the attack is judged always.
+IDLE_MIN = 0.7
 SECONDS = 1.2 if LONG else 0.35
-
-# With every core busy a wake-up may wait for the kernel's next tick, on each of its hops.
-TAIL_US = 3 * TICK_US
-# A thousand processes that are forked, or killed all at once: here a kernel without preemption
-# (preempt=none) keeps both cores for 8 to 100 ms at a time, under locks that all forks share. The
-# median holds; no wall of ours shortens the tail.
-FORKS_TAIL_US = 200_000
-
-Attack = collections.namedtuple(
-    "Attack", "name memory_mib endings wall tail_us", defaults=(TAIL_US,)
-)
-
-# Name in functions/attacks.c, memory size, how an invocation of it may end, and what stops it.
-DONE, MEMORY, TIME, LIAR = "done", "Runtime.OutOfMemory", "Sandbox.Timedout", (
-    "Runtime.InvalidResponse"
-)
-ATTACKS = (
-    Attack("forks", 256, {TIME, MEMORY, DONE}, "RLIMIT_NPROC, pids.max, memory limit",
-           FORKS_TAIL_US),
-    Attack("threads", 256, {TIME, DONE}, "RLIMIT_NPROC, pids.max, CPU weight"),
-    Attack("anonymous", 256, {MEMORY}, "memory limit"),
-    Attack("files", 256, {MEMORY}, "memory limit (/tmp is charged)"),
-    Attack("files", 1024, {DONE, TIME}, "size of /tmp"),
-    Attack("inodes", 256, {DONE, TIME}, "inodes of /tmp"),
-    Attack("memfds", 256, {MEMORY}, "memory limit"),
-    Attack("sockets", 256, {MEMORY, DONE, TIME}, "memory limit (buffers are charged)"),
-    Attack("tcp", 256, {MEMORY, DONE, TIME}, "memory limit, net.ipv4.tcp_mem"),
-    Attack("pipes", 256, {MEMORY, DONE, TIME}, "memory limit, pipe-user-pages-soft"),
-    Attack("fds", 256, {DONE, TIME, MEMORY}, "RLIMIT_NOFILE, RLIMIT_NPROC"),
-    Attack("log", 256, {DONE, TIME}, "paced reading, log bytes per invocation"),
-    Attack("drip", 256, {DONE, TIME}, "paced reading of the log pipe"),
-    Attack("hog", 256, {DONE, TIME}, "CPU weight"),
-    Attack("inotify", 256, {DONE, TIME}, "max_user_instances, inodes of /tmp"),
-    Attack("epoll", 256, {DONE, TIME}, "RLIMIT_NOFILE"),
-    Attack("mmap", 256, {DONE, TIME}, "memory limit, max_map_count"),
-    Attack("never", 256, {TIME}, "timeout"),
-    Attack("doorbell", 256, {LIAR}, "bound on rings without an answer"),
-    # The second: what rings is still there when the next invocation comes.
-    Attack("idlebell", 256, {DONE, LIAR}, "bound on rings without an answer"),
-)
-
-
-class Assault(threading.Thread):
-    """Invokes the attack again and again until told to stop."""
-
-    def __init__(self, engine, attack: Attack, function: str) -> None:
-        super().__init__()
-        self.engine, self.attack, self.function = engine, attack, function
-        self.endings: list[str] = []
-        self.stop = threading.Event()
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            with self.engine.connect() as connection:
-                while not self.stop.is_set():
-                    event = {"do": self.attack.name, "ms": int(SECONDS * 1000)}
-                    answer = connection.invoke(self.function, event)
-                    assert answer.status == 200, answer
-                    self.endings.append(
-                        answer.json["errorType"] if answer.function_error else DONE
-                    )
-                    self.stop.wait(0.1 if self.attack.name == "idlebell" else 0)
-        except BaseException as error:  # told by the main thread
-            self.error = error
 
 
 class Attacks(unittest.TestCase):
@@ -90,24 +29,24 @@ class Attacks(unittest.TestCase):
     def assail(self, attack: Attack, function: str) -> dict:
         """One round; what was seen."""
         engine, watcher = self.engine, self.watcher
+        scene.await_rest(engine)
         watcher.measure(0.05)
+        clock = scene.idle_clock()
         before = watcher.measure(SECONDS)
+        idle = scene.idle_part(clock)
         rss_kib = scene.engine_rss_kib(engine)
-        assault = Assault(engine, attack, function)
+        assault = Assault(engine, attack, function, SECONDS)
         assault.start()
         cpu_ms, begun = scene.engine_cpu_ms(engine), time.monotonic()
         during = watcher.measure(SECONDS)
         ping = watcher.measure(SECONDS / 3, ping=True)
         cpu_part = (scene.engine_cpu_ms(engine) - cpu_ms) / (time.monotonic() - begun) / 1000
         seen = {
-            "before": before, "during": during, "ping": ping, "cpu_part": cpu_part,
+            "idle": idle, "before": before, "during": during, "ping": ping, "cpu_part": cpu_part,
             "processes": scene.processes_count() - self.processes,
             "rss_kib": scene.engine_rss_kib(engine) - rss_kib,
         }
-        assault.stop.set()
-        assault.join()
-        if assault.error is not None:
-            raise assault.error
+        assault.finish()
         return seen | {"endings": assault.endings}
 
     def check_neighbour(self, seen: dict, tail_us: int) -> str:
@@ -116,15 +55,18 @@ class Attacks(unittest.TestCase):
         p99 = [quantile(seen[when], 0.99) for when in ("before", "during")]
         ping_p99 = quantile(seen["ping"], 0.99)
         told = (
-            f"p50 {p50[0]:.0f} -> {p50[1]:.0f} us, p99 {p99[0]:.0f} -> {p99[1]:.0f} us "
+            f"{self.id()}: p50 {p50[0]:.0f} -> {p50[1]:.0f} us, p99 {p99[0]:.0f} -> {p99[1]:.0f} us "
             f"(n={len(seen['during'])}), ping p99 {ping_p99:.0f} us, engine cpu "
             f"{seen['cpu_part']:.2f}, rss +{seen['rss_kib']} KiB, processes "
-            f"{seen['processes']:+}, endings {collections.Counter(seen['endings'])}"
+            f"{seen['processes']:+}, idle {seen['idle']:.2f}, endings "
+            f"{collections.Counter(seen['endings'])}"
         )
         print(f"# {told}", flush=True)
+        if seen["idle"] < IDLE_MIN:
+            return ""
         bounded = p99[1] <= max(2 * p99[0], p99[0] + tail_us)
-        typical = p50[1] <= 2 * p50[0] + 200
-        reachable = ping_p99 <= tail_us
+        typical = p50[1] <= 2 * p50[0] + 50
+        reachable = ping_p99 <= max(tail_us, PING_TAIL_US)
         return "" if bounded and typical and reachable else told
 
 
@@ -134,9 +76,10 @@ def attack_test(attack: Attack):
         scene.create(self.engine, function, MemorySize=attack.memory_mib, Timeout=1)
         faults = []
         for _ in range(ATTEMPTS):
-            print(f"# {function}: ", end="")
             seen = self.assail(attack, function)
-            self.assertLessEqual(set(seen["endings"]), attack.endings)
+            # On a busy machine its time may be over before its memory is.
+            endings = attack.endings | (set() if seen["idle"] >= IDLE_MIN else {DONE, TIME})
+            self.assertLessEqual(set(seen["endings"]), endings)
             self.assertLess(seen["rss_kib"], scene.ENGINE_RSS_KIB_MAX)
             self.assertLess(seen["processes"], 1200)
             # Doorbell, drip and log took 0.4 to 0.9 of a core before they were bounded.
