@@ -138,4 +138,23 @@ void AccessParts::log_state(const config::Settings& settings) const {
     }
 }
 
+std::shared_ptr<const gateway::auth::FunctionPolicy> function_policy(
+    const registry::Registry& functions, std::string_view name, std::string_view qualifier
+) {
+    const bool is_function = qualifier == "$LATEST";
+    const registry::Policy* policy =
+        functions.policy(name, is_function ? std::string_view() : qualifier);
+    if (policy == nullptr) {
+        return nullptr;
+    }
+    auto parsed = gateway::auth::FunctionPolicy::parse(registry::policy_text(*policy));
+    if (!parsed) {
+        observe::log_line(
+            observe::Level::kError, "access", "policy of {}: {}", name, parsed.error()
+        );
+        return nullptr;
+    }
+    return std::make_shared<const gateway::auth::FunctionPolicy>(*std::move(parsed));
+}
+
 }  // namespace hako

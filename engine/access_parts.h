@@ -8,6 +8,7 @@
 #include "engine/gateway/auth/key_operations.h"
 #include "engine/gateway/auth/key_store.h"
 #include "engine/gateway/auth/session.h"
+#include "engine/registry/registry.h"
 #include "engine/registry/secret_box.h"
 
 namespace hako {
@@ -24,6 +25,12 @@ struct AccessInput {
         const config::Settings& settings, const std::string& keys_path
     );
 };
+
+/// The resource policy of a function, version or alias; null if it has none. Read anew for each
+/// question: only for callers without rights of their own.
+[[nodiscard]] std::shared_ptr<const gateway::auth::FunctionPolicy> function_policy(
+    const registry::Registry& functions, std::string_view name, std::string_view qualifier
+);
 
 /// Access control, wired. Lives on the loop.
 class AccessParts {

@@ -23,6 +23,8 @@
 #include "engine/observe/engine_log.h"
 #include "engine/observe/function_logs.h"
 #include "engine/observe/metrics.h"
+#include "engine/queue/event_queue.h"
+#include "engine/registry/bucket_fetcher.h"
 #include "engine/registry/code_store.h"
 #include "engine/registry/control_service.h"
 #include "engine/registry/registry.h"
@@ -73,6 +75,7 @@ struct Engine::Parts {
     [[nodiscard]] observe::Metrics metrics_now() const;
     [[nodiscard]] std::uint32_t requests_in_flight() const;
     [[nodiscard]] Result<void> accept_clients();
+    void start_provisioned(const registry::FunctionRef& version);
     void serve();
     void drain();
     void on_signal(int signal_number);
@@ -94,6 +97,8 @@ struct Engine::Parts {
     std::unique_ptr<instance::Manager> manager;
     std::unique_ptr<instance::Invoker> invoker;
     std::unique_ptr<registry::SiteService> sites;
+    std::unique_ptr<queue::EventQueue> events;
+    std::unique_ptr<registry::BucketFetcher> buckets;
     std::unique_ptr<registry::ControlService> control;
     std::unique_ptr<AccessParts> access;
     std::unique_ptr<gateway::FrameServer> frames;
@@ -112,6 +117,12 @@ struct Engine::Parts {
 
 std::expected<void, registry::Failure> Engine::Parts::open_stores() {
     const config::Settings& settings = input.settings;
+    buckets = std::make_unique<registry::BucketFetcher>(registry::BucketOptions{
+        .directory = settings.code_bucket_dir,
+        .endpoint = settings.code_s3_endpoint,
+        .region = settings.code_s3_region,
+        .credentials = settings.code_s3_credentials,
+    });
     auto opened = registry::Store::open(input.state.registry_path());
     if (!opened) {
         return std::unexpected(opened.error());
@@ -203,6 +214,7 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
             .billing_increment_ms = settings.billing_increment_ms,
             .concurrency_max = settings.concurrency_max,
             .payload_bytes_max = settings.payload_bytes_max,
+            .event_bytes_max = settings.event_bytes_max,
             .stream =
                 {
                     .bytes_max = settings.stream_bytes_max,
@@ -212,6 +224,20 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
         }
     );
     invoker->on_recorded = [this] { background->wake(); };
+    events = std::make_unique<queue::EventQueue>(
+        *loop,
+        *invoker,
+        queue::EventQueueOptions{
+            .bytes_max = settings.events_bytes_max,
+            .running_max = settings.events_running_max,
+            .retry_delays_us =
+                {std::int64_t{settings.event_retry_1_s} * 1'000'000,
+                 std::int64_t{settings.event_retry_2_s} * 1'000'000},
+        }
+    );
+    invoker->on_event = [this](const instance::InvokeCall& call, std::string_view request_id) {
+        return events->offer(call, request_id);
+    };
     manager->on_log_written = [this] { background->wake(); };
     sites = std::make_unique<registry::SiteService>(*functions, *store, *runner, settings.url_base);
     control = std::make_unique<registry::ControlService>(
@@ -231,6 +257,7 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
             .provisioned_ready = [this](const registry::FunctionVersion& function
                                  ) { return manager->ready_count(function); },
             .sites = sites.get(),
+            .code = buckets.get(),
         }
     );
     manager->on_version_gone = [this] {
@@ -242,6 +269,9 @@ std::expected<void, registry::Failure> Engine::Parts::build() {
         return std::unexpected(access_made.error());
     }
     access = *std::move(access_made);
+    access->access.policy_of = [this](std::string_view name, std::string_view qualifier) {
+        return function_policy(*functions, name, qualifier);
+    };
     frames = std::make_unique<gateway::FrameServer>(
         gateway::FrameServices{
             .loop = *loop,
@@ -322,7 +352,7 @@ observe::Metrics Engine::Parts::metrics_now() const {
 }
 
 std::uint32_t Engine::Parts::requests_in_flight() const {
-    return frames->in_flight_count() + http->in_flight_count();
+    return frames->in_flight_count() + http->in_flight_count() + events->running_count();
 }
 
 std::string Engine::Parts::status_json() const {
@@ -348,6 +378,12 @@ std::string Engine::Parts::status_json() const {
     );
 }
 
+void Engine::Parts::start_provisioned(const registry::FunctionRef& version) {
+    if (version->provisioned_count > 0) {
+        manager->on_change(nullptr, version);
+    }
+}
+
 void Engine::Parts::serve() {
     const Result<void> up = link->await_up(now_us() + kSpawnerStartUs);
     if (!up) {
@@ -357,9 +393,10 @@ void Engine::Parts::serve() {
         return;
     }
     is_ready = true;
-    for (const registry::FunctionRef& function : functions->list({}, SIZE_MAX)) {
-        if (function->provisioned_count > 0) {
-            manager->on_change(nullptr, function);
+    for (const registry::Function* function : functions->list({}, SIZE_MAX)) {
+        start_provisioned(function->latest);
+        for (const auto& [number, version] : function->versions) {
+            start_provisioned(version);
         }
     }
     if (const Result<void> accepting = accept_clients(); !accepting) {
@@ -464,6 +501,10 @@ void Engine::Parts::drain() {
     drainer = loop->scheduler().self();
     frames->on_drained = [this] { loop->scheduler().unpark(drainer); };
     http->on_drained = frames->on_drained;
+    events->on_idle = frames->on_drained;
+    if (const std::size_t dropped_count = events->stop(); dropped_count > 0) {
+        log_line(Level::kWarning, "queue", "events dropped at the end count={}", dropped_count);
+    }
     frames->stop_accepting();
     http->stop_accepting();
     while (requests_in_flight() > 0) {

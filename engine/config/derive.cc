@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include <sys/un.h>
 #include <unistd.h>
@@ -91,7 +92,12 @@ void derive(Settings& settings, const ParseWorld& world) {
         const std::size_t folder_bytes = settings.socket.rfind('/') + 1;
         settings.http_socket = settings.socket.substr(0, folder_bytes) + "http.sock";
     }
-    for (std::string* given : {&settings.http, &settings.http_socket}) {
+    for (std::string* given :
+         {&settings.http,
+          &settings.http_socket,
+          &settings.code_bucket_dir,
+          &settings.code_s3_endpoint,
+          &settings.code_s3_credentials}) {
         if (*given == "none") {
             given->clear();
         }
@@ -104,6 +110,9 @@ void derive(Settings& settings, const ParseWorld& world) {
     }
     if (settings.engine_user.empty() && world.is_root) {
         settings.engine_user = world.has_hako_user ? "hako" : std::string(kEngineUid);
+    }
+    if (settings.code_s3_region.empty()) {
+        settings.code_s3_region = settings.region;
     }
     if (settings.cgroup.empty()) {
         settings.cgroup = fmt::format("hako-{:08x}", hash_of(settings.state));
@@ -133,6 +142,13 @@ std::optional<std::string> check(const Settings& settings) {
     }
     if (settings.secret_key_file.front() != '/') {
         return fault("secret_key_file", settings.secret_key_file, "an absolute path");
+    }
+    for (const auto& [name, path] :
+         {std::pair{"code_bucket_dir", &settings.code_bucket_dir},
+          std::pair{"code_s3_credentials", &settings.code_s3_credentials}}) {
+        if (!path->empty() && path->front() != '/') {
+            return fault(name, *path, "an absolute path");
+        }
     }
     const bool has_http_socket = !settings.http_socket.empty();
     if (has_http_socket &&
@@ -175,13 +191,14 @@ std::optional<std::string> check(const Settings& settings) {
     }
     if (fibers_max(settings) > kFibersLimit) {
         return fmt::format(
-            "connections_max ({}), requests_max ({}), concurrency_max ({}) and instances_max ({}) "
-            "are too much together: at most 2 x connections + 2 x requests + 2 x concurrency + "
-            "instances = {}",
+            "connections_max ({}), requests_max ({}), concurrency_max ({}), instances_max ({}) and "
+            "events_running_max ({}) are too much together: at most 2 x connections + 2 x requests "
+            "+ 2 x concurrency + instances + events = {}",
             settings.connections_max,
             settings.requests_max,
             settings.concurrency_max,
             settings.instances_max,
+            settings.events_running_max,
             kFibersLimit - kOwnFibers
         );
     }
@@ -191,9 +208,10 @@ std::optional<std::string> check(const Settings& settings) {
 std::uint64_t fibers_max(const Settings& settings) noexcept {
     // A reader and a writer for each connection; one for each request, by frame and by HTTP; one
     // for each start, which an admitted invocation waits for or a provisioned instance needs; one
-    // for each instance's end.
+    // for each instance's end; one for each event that runs.
     return 2 * std::uint64_t{settings.connections_max} + 2 * std::uint64_t{settings.requests_max} +
-           2 * std::uint64_t{settings.concurrency_max} + settings.instances_max + kOwnFibers;
+           2 * std::uint64_t{settings.concurrency_max} + settings.instances_max +
+           settings.events_running_max + kOwnFibers;
 }
 
 }  // namespace hako::config

@@ -22,6 +22,10 @@ struct Settings {
     std::string zygote;             // path of the native zygote's executable
     std::string zygote_python;      // path of the Python zygote's executable; may be missing
     std::string cgroup;             // name of the cgroup below which sandboxes get theirs
+    std::string code_bucket_dir;      // buckets are its sub-directories; empty: none
+    std::string code_s3_endpoint;     // URL of an S3-compatible server; empty: none
+    std::string code_s3_region;
+    std::string code_s3_credentials;  // file: access key, secret key; empty: unsigned
     // Who we are
     std::string account;
     std::string region;
@@ -41,6 +45,11 @@ struct Settings {
     bool cpu_cap = false;  // a hard limit of CPU time besides the weight
     // Requests
     std::uint32_t payload_bytes_max = 0;
+    std::uint32_t event_bytes_max = 0;
+    std::uint64_t events_bytes_max = 0;    // of all that wait or run
+    std::uint32_t events_running_max = 0;
+    std::uint32_t event_retry_1_s = 0;     // after the first function error
+    std::uint32_t event_retry_2_s = 0;     // after the second
     std::uint64_t stream_bytes_max = 0;
     std::uint64_t stream_burst_bytes = 0;
     std::optional<std::uint32_t> stream_bytes_per_s;  // behind the burst; none: as fast as it goes

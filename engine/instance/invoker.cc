@@ -42,6 +42,7 @@ void Invoker::invoke(const InvokeCall& call, InvokeObserver& observer) {
         return;
     }
     ++in_flight_count_;
+    ++run.function->common->in_flight_count;
     unreserved_count_ += run.is_reserved ? 0 : 1;
     run.next = runs_;
     if (runs_ != nullptr) {
@@ -58,6 +59,7 @@ void Invoker::invoke(const InvokeCall& call, InvokeObserver& observer) {
         run.next->previous = run.previous;
     }
     --in_flight_count_;
+    --run.function->common->in_flight_count;
     unreserved_count_ -= run.is_reserved ? 0 : 1;
     if (run.version->replaced) {
         manager_.settle(*run.version);
@@ -95,14 +97,17 @@ void Invoker::refuse_with(
 
 bool Invoker::check_payload(Run& run) {
     const InvokeCall& call = run.call;
-    if (call.payload.size() > options_.payload_bytes_max) {
+    const bool is_event = call.invocation_type == wire::InvocationType::kEvent;
+    const std::uint32_t bytes_max =
+        is_event ? options_.event_bytes_max : options_.payload_bytes_max;
+    if (call.payload.size() > bytes_max) {
         refuse(
             run,
             registry::too_large(fmt::format(
-                "{} byte payload is too large for the RequestResponse invocation type "
-                "(limit {} bytes)",
+                "{} byte payload is too large for the {} invocation type (limit {} bytes)",
                 call.payload.size(),
-                options_.payload_bytes_max
+                is_event ? "Event" : "RequestResponse",
+                bytes_max
             ))
         );
         return false;
@@ -127,6 +132,18 @@ bool Invoker::check_payload(Run& run) {
     return true;
 }
 
+/// Hands the event to the queue, which invokes it later, and answers.
+void Invoker::take_event(Run& run) {
+    if (!on_event || !on_event(run.call, run.id())) {
+        throttle(run, "ConcurrentInvocationLimitExceeded");
+        return;
+    }
+    InvokeReply taken;
+    taken.status = 202;
+    std::ranges::copy(run.id(), taken.numbers.request_id);
+    run.observer.reply(taken);
+}
+
 bool Invoker::admit(Run& run) {
     const InvokeCall& call = run.call;
     auto found = registry_.find(call.function_name, call.qualifier);
@@ -134,7 +151,8 @@ bool Invoker::admit(Run& run) {
         refuse(run, found.error());
         return false;
     }
-    run.function = *std::move(found);
+    run.function = std::move(found->function);
+    run.qualifier = found->qualifier;
     if (!check_payload(run)) {
         return false;
     }
@@ -146,12 +164,7 @@ bool Invoker::admit(Run& run) {
         return false;
     }
     if (call.invocation_type == wire::InvocationType::kEvent) {
-        refuse(
-            run,
-            registry::invalid_parameter("InvocationType: Event needs the durable queue, which this "
-                                        "version of hako does not "
-                                        "have; use RequestResponse or DryRun")
-        );
+        take_event(run);
         return false;
     }
     if (ledger_.slots_free_count() <= in_flight_count_) {
@@ -160,10 +173,10 @@ bool Invoker::admit(Run& run) {
         return false;
     }
     run.version = &manager_.runtime_of(run.function);
-    run.is_reserved = run.function->reserved_concurrency.has_value();
+    run.is_reserved = run.function->common->reserved_concurrency.has_value();
     const bool account_full = is_account_full(run);
     run.pending.fiber = loop_.scheduler().self();
-    if (account_full ||
+    if (account_full || is_function_full(run) ||
         run.version->pool.arrive(run.pending, run.arrived_us) == dispatch::Arrival::kThrottled) {
         throttle(
             run,
@@ -181,6 +194,12 @@ bool Invoker::is_account_full(const Run& run) const {
         std::min<std::uint64_t>(registry_.reserved_total(), options_.concurrency_max);
     return in_flight_count_ >= options_.concurrency_max ||
            (!run.is_reserved && unreserved_count_ >= options_.concurrency_max - reserved);
+}
+
+// The reservation is the function's: all its versions share it.
+bool Invoker::is_function_full(const Run& run) {
+    const registry::FunctionCommon& common = *run.function->common;
+    return common.in_flight_count >= common.reserved_concurrency.value_or(UINT32_MAX);
 }
 
 bool Invoker::await_instance(Run& run) {
@@ -259,13 +278,13 @@ void Invoker::call_instance(Run& run) {
     manager_.thaw(instance);
 
     meter::LineBuffer line;
-    instance.log.begin(meter::format_start(line, run.request_id, 0));
+    instance.log.begin(meter::format_start(line, run.request_id, run.version_number()));
     (void)instance.meter.begin();  // a peak that is not reset reads too high, never too low
 
     std::string qualified_arn;
     std::string_view arn = run.function->arn;
-    if (!call.qualifier.empty()) {
-        qualified_arn = fmt::format("{}:{}", arn, call.qualifier);
+    if (!run.qualifier.empty()) {
+        qualified_arn = fmt::format("{}:{}", arn, run.qualifier);
         arn = qualified_arn;
     }
     if (run.observer.wants_stream()) {
@@ -462,7 +481,7 @@ void Invoker::write_log_end(Run& run) {
 void Invoker::log_failed_start(Run& run) {
     meter::LineBuffer line;
     std::string& text = run.failed_start_log;
-    text = meter::format_start(line, run.request_id, 0);
+    text = meter::format_start(line, run.request_id, run.version_number());
     if (!run.failure.sentence.empty()) {
         text +=
             meter::format_exit(line, run.request_id, run.failure.sentence, run.failure.error_type);

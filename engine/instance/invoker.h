@@ -21,6 +21,7 @@ struct InvokerOptions {
     std::uint32_t billing_increment_ms = 100;
     std::uint32_t concurrency_max = 1000;  ///< of the account: all functions together
     std::uint32_t payload_bytes_max = 6291456;
+    std::uint32_t event_bytes_max = 262144;  ///< of an asynchronous invocation
     StreamLimits stream;
 };
 
@@ -50,13 +51,18 @@ public:
     void cancel_all();
     /// Called after each ledger record: the owner arms what syncs the ledger and flushes the logs.
     std::function<void()> on_recorded;
+    /// Takes an asynchronous invocation that was found good; false: there is no room for it. It
+    /// copies what it keeps, and is invoked later with the request id given here.
+    std::function<bool(const InvokeCall& call, std::string_view request_id)> on_event;
 
 private:
     struct Run;
 
     [[nodiscard]] bool admit(Run& run);
+    void take_event(Run& run);
     [[nodiscard]] bool check_payload(Run& run);
     [[nodiscard]] bool is_account_full(const Run& run) const;
+    [[nodiscard]] static bool is_function_full(const Run& run);
     [[nodiscard]] bool await_instance(Run& run);
     void call_instance(Run& run);
     void await_answer(Run& run);

@@ -22,6 +22,7 @@ struct Invoker::Run {
     const InvokeCall& call;
     InvokeObserver& observer;
     registry::FunctionRef function;
+    std::string_view qualifier;  // as asked for, from the call's name or qualifier
     VersionRuntime* version = nullptr;
     Instance* instance = nullptr;
     PendingInvocation pending;
@@ -48,6 +49,10 @@ struct Invoker::Run {
 
     [[nodiscard]] std::string_view id() const { return {id_text.data(), id_text.size()}; }
     [[nodiscard]] bool is_streamed() const { return relay && relay->has_begun(); }
+    /// 0 for $LATEST.
+    [[nodiscard]] std::uint32_t version_number() const {
+        return static_cast<std::uint32_t>(function->number);
+    }
     [[nodiscard]] std::int64_t timeout_us() const {
         return std::int64_t{function->timeout_s} * 1'000'000;
     }

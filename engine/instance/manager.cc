@@ -60,7 +60,7 @@ dispatch::PoolLimits Manager::limits_of(const registry::FunctionVersion& functio
     std::uint32_t concurrency_max =
         options_.function_concurrency.value_or(options_.concurrency_max);
     return {
-        .concurrency_max = function.reserved_concurrency.value_or(concurrency_max),
+        .concurrency_max = function.common->reserved_concurrency.value_or(concurrency_max),
         .provisioned_count = function.provisioned_count,
         .idle_retire_us = options_.idle_retire_us,
         .scale_out_wait_us = function.kind == spawner::RuntimeKind::kPython ? kScaleOutWaitPythonUs
@@ -331,7 +331,11 @@ std::optional<StartFailure> Manager::initialise(Instance& instance) {
     }
     std::array<char, 32> hex{};
     ids_.write_hex32(hex.data());
-    instance.log_stream = observe::log_stream_name(wall_us(), 0, {hex.data(), hex.size()});
+    instance.log_stream = observe::log_stream_name(
+        wall_us(),
+        static_cast<std::uint32_t>(instance.version->function->number),
+        {hex.data(), hex.size()}
+    );
     // Nobody may be waiting any more for a start on demand either.
     const bool provisioned = instance.version->pool.limits().provisioned_count > 0 &&
                              instance.version->pool.waiting_count() == 0;

@@ -27,6 +27,22 @@ namespace {
 constexpr std::string_view kUnpackingPrefix = ".tmp-";
 constexpr std::string_view kRemovingPrefix = ".gone-";
 
+constexpr std::string_view kZipSuffix = ".zip";
+
+bool write_whole(int fd, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            return false;
+        }
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+    return true;
+}
+
 bool is_package_id(std::string_view name) {
     return from_hex(name).has_value();
 }
@@ -69,6 +85,49 @@ std::string CodeStore::package_path(std::string_view id) const {
     return fmt::format("{}/{}", path_, id);
 }
 
+std::string CodeStore::zip_path(std::string_view id) const {
+    return fmt::format("{}/{}{}", path_, id, kZipSuffix);
+}
+
+Result<UniqueFd> CodeStore::open_zip(std::string_view id) const {
+    const std::string name = fmt::format("{}{}", id, kZipSuffix);
+    UniqueFd zip(openat(dir_fd_, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (!zip) {
+        return fail_errno("open a zip");
+    }
+    return zip;
+}
+
+/// Before the package: where there is one, there is its zip.
+std::expected<void, ApiError> CodeStore::keep_zip(
+    const std::string& id, std::span<const std::byte> zip
+) {
+    const std::string name = id + std::string(kZipSuffix);
+    if (faccessat(dir_fd_, name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        return {};
+    }
+    Scratch scratch(dir_fd_, scratch_name(kUnpackingPrefix));
+    constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    const UniqueFd file(openat(dir_fd_, scratch.name(), kFlags, 0400));
+    if (!file) {
+        return std::unexpected(disk_error("make a file", errno));
+    }
+    if (!write_whole(file.get(), zip) || fdatasync(file.get()) != 0) {
+        return std::unexpected(disk_error("write a file", errno));
+    }
+    // Two uploads of the same code may do so both: the bytes are the same.
+    if (renameat(dir_fd_, scratch.name(), dir_fd_, name.c_str()) != 0) {
+        return std::unexpected(disk_error("rename a file", errno));
+    }
+    scratch.keep();
+    return {};
+}
+
+void CodeStore::remove_zip(const std::string& id) {
+    // What stays is swept at the next start.
+    (void)unlinkat(dir_fd_, (id + std::string(kZipSuffix)).c_str(), 0);
+}
+
 std::string CodeStore::scratch_name(std::string_view prefix) {
     return fmt::format("{}{}-{}", prefix, getpid(), scratch_count_.fetch_add(1));
 }
@@ -103,7 +162,9 @@ std::expected<CodeLease, ApiError> CodeStore::add(std::span<const std::byte> zip
     const std::string id = to_hex(sha256(zip));
     {
         const std::scoped_lock lock(mutex_);
-        if (faccessat(dir_fd_, id.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        const std::string zip_name = id + std::string(kZipSuffix);
+        if (faccessat(dir_fd_, id.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+            faccessat(dir_fd_, zip_name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
             return lease_locked(id);
         }
     }
@@ -120,6 +181,9 @@ std::expected<CodeLease, ApiError> CodeStore::add(std::span<const std::byte> zip
         }
         TRY(unpack_zip(zip, dir.get()));
     }
+    // Only what could be unpacked is kept; the lease holds both from here on.
+    CodeLease held = lease(id);
+    TRY(keep_zip(id, zip));
     return install(id, scratch);
 }
 
@@ -154,6 +218,7 @@ std::uint32_t CodeStore::collect() {
             if (renameat(dir_fd_, entry->first.c_str(), dir_fd_, scratch.c_str()) == 0) {
                 removing.push_back(std::move(scratch));
             }
+            remove_zip(entry->first);
             entry = leases_.erase(entry);
         }
     }
@@ -173,13 +238,18 @@ std::expected<CodeStore::SweepReport, Failure> CodeStore::sweep() {
             ++report.leftovers_removed_count;
             return remove_tree(dir_fd_, name);
         }
-        if (!is_package_id(name)) {
+        const bool is_zip = name.ends_with(kZipSuffix);
+        const std::string id = name.substr(0, name.size() - (is_zip ? kZipSuffix.size() : 0));
+        if (!is_package_id(id)) {
             return {};  // not ours
         }
-        const auto known = leases_.find(name);
+        const auto known = leases_.find(id);
         if (known != leases_.end() && !known->second.expired()) {
             seen.insert(name);
             return {};
+        }
+        if (is_zip) {
+            return remove_tree(dir_fd_, name);
         }
         ++report.packages_removed_count;
         // Under another name first: a crash in the middle must not leave half a package.

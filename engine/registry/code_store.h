@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/base/result.h"
 #include "engine/base/unique_fd.h"
 #include "engine/registry/api_error.h"
 #include "engine/registry/function_version.h"
@@ -22,7 +23,7 @@ inline constexpr std::uint64_t kZipBytesMax = 52428800;
 inline constexpr std::uint64_t kUnzippedBytesMax = 262144000;
 inline constexpr std::uint32_t kPackageEntriesMax = 65535;
 
-/// An unpacked package in STATE/code/<id>/.
+/// An unpacked package in STATE/code/<id>/, and the zip it came from in STATE/code/<id>.zip.
 struct CodePackage {
     std::string id;      // 64 hex digits of the zip's SHA-256
     std::string sha256;  // the same in base64
@@ -57,6 +58,10 @@ public:
     std::uint32_t collect();
 
     [[nodiscard]] std::string package_path(std::string_view id) const;
+    /// The zip as it was uploaded. Blocks for a file's open; a package stored by hako before 0.2
+    /// has none (ENOENT). Take a lease first, or hold a FunctionVersion that has one.
+    [[nodiscard]] Result<UniqueFd> open_zip(std::string_view id) const;
+    [[nodiscard]] std::string zip_path(std::string_view id) const;
 
 private:
     [[nodiscard]] CodeLease lease_locked(const std::string& id);
@@ -64,6 +69,10 @@ private:
     [[nodiscard]] std::expected<CodeLease, ApiError> install(
         const std::string& id, ScratchDir& scratch
     );
+    [[nodiscard]] std::expected<void, ApiError> keep_zip(
+        const std::string& id, std::span<const std::byte> zip
+    );
+    void remove_zip(const std::string& id);
     [[nodiscard]] std::string scratch_name(std::string_view prefix);
 
     int dir_fd_;

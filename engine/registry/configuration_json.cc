@@ -52,7 +52,8 @@ void write_configuration(
     json.open_object();
     json.member("FunctionName", function.name);
     json.member(
-        "FunctionArn", style.qualified_arn ? function.arn + ":" + function.version : function.arn
+        "FunctionArn",
+        style.qualifier.empty() ? function.arn : fmt::format("{}:{}", function.arn, style.qualifier)
     );
     json.member("Runtime", function.runtime);
     json.member("Role", function.role);
@@ -66,6 +67,12 @@ void write_configuration(
     json.member("Version", function.version);
     if (function.environment_given) {
         write_environment(json, function);
+    }
+    if (!function.dead_letter_arn.empty()) {
+        json.key("DeadLetterConfig")
+            .open_object()
+            .member("TargetArn", function.dead_letter_arn)
+            .close_object();
     }
     json.key("TracingConfig").open_object().member("Mode", function.tracing_mode).close_object();
     json.member("RevisionId", function.revision_id);

@@ -17,7 +17,7 @@ inline constexpr std::string_view kArchitecture =
 #endif
 
 struct ConfigurationStyle {
-    bool qualified_arn = false;  // `..:$LATEST`, if the request named a qualifier
+    std::string_view qualifier;  // behind the ARN: what the request named, or the version
     bool update_status = true;   // Lambda's answer to a create has none
 };
 

@@ -1,6 +1,5 @@
 #include "engine/registry/control_service.h"
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -8,10 +7,9 @@
 
 #include "engine/base/ensure.h"
 #include "engine/base/result.h"
-#include "engine/registry/control_call.h"
+#include "engine/registry/control_parts.h"
 #include "engine/registry/runtimes.h"
 #include "engine/registry/site_service.h"
-#include "engine/registry/validation.h"
 
 namespace hako::registry {
 
@@ -34,23 +32,43 @@ ControlAnswer refusal(const ApiError& error) {
     return {.status = error.status, .error_code = error.code, .json = error.to_json()};
 }
 
-}  // namespace
-
-std::expected<LoadReport, Failure> load(Store& store, CodeStore& code_store, Registry& registry) {
-    TRY_ASSIGN(std::vector<FunctionVersion> functions, store.load());
-    for (FunctionVersion& function : functions) {
-        const auto kind = runtime_kind(function.runtime);
+/// The versions, $LATEST of a function before its others, as the database gives them.
+std::expected<void, Failure> enter_versions(
+    std::vector<FunctionVersion>& versions, CodeStore& code_store, Registry& registry
+) {
+    for (FunctionVersion& version : versions) {
+        const auto kind = runtime_kind(version.runtime);
         if (!kind) {
             return std::unexpected(Failure{fmt::format(
                 "registry database: function '{}' has runtime '{}', which this hako does not have",
-                function.name,
-                function.runtime
+                version.name,
+                version.runtime
             )});
         }
-        function.kind = *kind;
-        function.arn = function_arn(registry.identity(), function.name);
-        function.code = code_store.lease(function.code_id);
-        (void)registry.put(std::make_shared<const FunctionVersion>(std::move(function)));
+        version.kind = *kind;
+        version.arn = function_arn(registry.identity(), version.name);
+        version.code = code_store.lease(version.code_id);
+        (void)registry.put(std::make_shared<const FunctionVersion>(std::move(version)));
+    }
+    return {};
+}
+
+}  // namespace
+
+std::expected<LoadReport, Failure> load(Store& store, CodeStore& code_store, Registry& registry) {
+    TRY_ASSIGN(Store::Contents contents, store.load());
+    TRY(enter_versions(contents.versions, code_store, registry));
+    for (const auto& [name, number] : contents.last_numbers) {
+        registry.set_last_number(name, number);
+    }
+    for (Store::StoredAlias& stored : contents.aliases) {
+        registry.put_alias(stored.function_name, std::move(stored.alias));
+    }
+    for (const Store::StoredAlias& stored : contents.aliases) {
+        (void)registry.share_provisioned(stored.function_name);
+    }
+    for (Store::StoredPolicy& stored : contents.policies) {
+        registry.put_policy(stored.function_name, stored.qualifier, std::move(stored.policy));
     }
     TRY_ASSIGN(const CodeStore::SweepReport swept, code_store.sweep());
     return LoadReport{.functions_count = registry.functions_count(), .code = swept};
@@ -63,42 +81,46 @@ ControlService::ControlService(
     BlockingRunner& runner,
     ControlOptions options
 )
-    : registry_(registry),
-      store_(store),
-      code_store_(code_store),
-      runner_(runner),
-      options_(std::move(options)) {}
-
-const ControlService::Route* ControlService::find_route(std::string_view operation) {
-    using S = ControlService;
-    static constexpr std::array kRoutes = {
-        Route{"CreateFunction", &S::create_function},
-        Route{"UpdateFunctionCode", &S::update_code},
-        Route{"UpdateFunctionConfiguration", &S::update_configuration},
-        Route{"GetFunction", &S::get_function},
-        Route{"GetFunctionConfiguration", &S::get_configuration},
-        Route{"ListFunctions", &S::list_functions},
-        Route{"DeleteFunction", &S::delete_function},
-        Route{"PutFunctionConcurrency", &S::put_concurrency},
-        Route{"GetFunctionConcurrency", &S::get_concurrency},
-        Route{"DeleteFunctionConcurrency", &S::delete_concurrency},
-        Route{"PutProvisionedConcurrencyConfig", &S::put_provisioned},
-        Route{"GetProvisionedConcurrencyConfig", &S::get_provisioned},
-        Route{"DeleteProvisionedConcurrencyConfig", &S::delete_provisioned},
-        Route{"GetAccountSettings", &S::get_account_settings},
+    : parts_(new ControlParts{
+          .registry = registry,
+          .store = store,
+          .code_store = code_store,
+          .runner = runner,
+          .options = std::move(options),
+      }),
+      routes_(model::operations().size()) {
+    const std::array families = {
+        function_routes(),
+        read_routes(),
+        version_routes(),
+        alias_routes(),
+        policy_routes(),
+        concurrency_routes(),
+        provisioned_routes(),
+        tag_routes(),
     };
-    const auto found = std::ranges::find(kRoutes, operation, &Route::name);
-    return found == kRoutes.end() ? nullptr : &*found;
+    for (const std::span<const ControlRoute> family : families) {
+        for (const ControlRoute& route : family) {
+            const model::Operation* operation = model::find_operation(route.name);
+            ENSURE(operation != nullptr && operation->is_served, "what is served is in the model");
+            ENSURE(routes_[operation->index()] == nullptr, "an operation has one handler");
+            routes_[operation->index()] = &route;
+        }
+    }
+}
+
+ControlService::~ControlService() = default;
+
+const RequestReader& ControlService::reader() const noexcept {
+    return parts_->reader;
 }
 
 ControlAnswer ControlService::handle(
     std::string_view operation, std::string_view json, std::span<const std::byte> blob
 ) {
     const model::Operation* known = model::find_operation(operation);
-    if (known == nullptr) {
-        return refusal(unknown_operation(operation));
-    }
-    return handle(*known, {}, json, blob);
+    return known == nullptr ? refusal(unknown_operation(operation))
+                            : answer_call(*known, {.json = json, .blob = blob, .is_native = true});
 }
 
 ControlAnswer ControlService::handle(
@@ -107,12 +129,17 @@ ControlAnswer ControlService::handle(
     std::string_view json,
     std::span<const std::byte> blob
 ) {
-    const Route* route = find_route(operation.name);
-    const bool is_site = options_.sites != nullptr && SiteService::has(operation.name);
+    return answer_call(operation, {.given = given, .json = json, .blob = blob});
+}
+
+ControlAnswer ControlService::answer_call(const model::Operation& operation, const Input& input) {
+    const ControlRoute* route = routes_[operation.index()];
+    SiteService* sites = parts_->options.sites;
+    const bool is_site = sites != nullptr && SiteService::has(operation.name);
     if (route == nullptr && !is_site) {
         return refusal(unknown_operation(operation.name));
     }
-    if (json.size() > kRequestBytesMax) {
+    if (input.json.size() > kRequestBytesMax) {
         return refusal(too_large(fmt::format(
             "Request must be smaller than {} bytes for the {} operation",
             kRequestBytesMax,
@@ -120,11 +147,11 @@ ControlAnswer ControlService::handle(
         )));
     }
     std::expected<Request, ApiError> request;
-    const auto read = [this, &request, &operation, given, json] {
-        request = reader_.read(operation, given, json);
+    const auto read = [this, &request, &operation, &input] {
+        request = parts_->reader.read(operation, input.given, input.json);
     };
-    if (json.size() > kParseInlineBytesMax) {
-        runner_.run(read);
+    if (input.json.size() > kParseInlineBytesMax) {
+        parts_->runner.run(read);
     } else {
         read();
     }
@@ -132,71 +159,128 @@ ControlAnswer ControlService::handle(
         return refusal(request.error());
     }
     if (is_site) {
-        Outcome done = options_.sites->handle(*request);
+        Outcome done = sites->handle(*request);
         return done ? *std::move(done) : refusal(done.error());
     }
-    Call call{.request = *request, .blob = blob};
-    Outcome outcome = dispatch(*route, call);
+    if (!input.blob.empty() && !route->takes_code) {
+        return refusal(invalid_parameter(fmt::format("{} takes no code package.", route->name)));
+    }
+    if (!input.blob.empty() && request->blob()) {
+        return refusal(invalid_parameter(
+            "The code package was given twice: as the frame's payload and as ZipFile."
+        ));
+    }
+    ControlCall call{.request = *request, .blob = input.blob, .is_native = input.is_native};
+    Outcome outcome = route->handle(*parts_, call);
     if (call.code_released) {
         collect_code();
     }
     return outcome ? std::move(*outcome) : refusal(outcome.error());
 }
 
-ControlService::Outcome ControlService::dispatch(const Route& route, Call& call) {
-    const bool takes_code = route.name == "CreateFunction" || route.name == "UpdateFunctionCode";
-    if (!call.blob.empty() && !takes_code) {
-        return std::unexpected(
-            invalid_parameter(fmt::format("{} takes no code package.", route.name))
-        );
-    }
-    if (!call.blob.empty() && call.request.blob()) {
-        return std::unexpected(invalid_parameter(
-            "The code package was given twice: as the frame's payload and as ZipFile."
-        ));
-    }
-    return (this->*route.handle)(call);
+void ControlService::collect_code() {
+    parts_->runner.run([this] { (void)parts_->code_store.collect(); });
 }
 
-std::expected<FunctionName, ApiError> ControlService::name_of(const Call& call, NameShape shape)
-    const {
+// ---- what the families share ----
+
+std::expected<FunctionName, ApiError> ControlParts::name_of(
+    const ControlCall& call, NameShape shape
+) const {
     const bool has_qualifier = call.request.operation().find_member("Qualifier") != nullptr;
     const std::string_view qualifier =
         has_qualifier ? call.request["Qualifier"].text_or("") : std::string_view();
     return resolve_function_name(
-        call.request["FunctionName"].text(), qualifier, shape, registry_.identity()
+        call.request["FunctionName"].text(), qualifier, shape, registry.identity()
     );
 }
 
-std::expected<FunctionRef, ApiError> ControlService::target(const FunctionName& name) const {
-    FunctionRef function = registry_.get(name.name);
-    if (function == nullptr || !(name.qualifier.empty() || name.qualifier == "$LATEST")) {
-        return std::unexpected(function_not_found(registry_.identity(), name.name, name.qualifier));
+std::expected<ControlTarget, ApiError> ControlParts::target(
+    const ControlCall& call, NameShape shape
+) const {
+    TRY_ASSIGN(const FunctionName name, name_of(call, shape));
+    const Function* function = registry.function(name.name);
+    if (function != nullptr) {
+        Function::Meaning meaning = function->resolve(name.qualifier);
+        if (meaning.version != nullptr) {
+            return ControlTarget{
+                .function = function,
+                .version = std::move(meaning.version),
+                .alias = meaning.alias,
+                .qualifier = name.qualifier,
+            };
+        }
     }
-    return function;
+    return std::unexpected(function_not_found(registry.identity(), name.name, name.qualifier));
 }
 
-std::expected<ControlService::BusyMark, ApiError> ControlService::mark_busy(std::string_view name) {
+std::expected<ControlTarget, ApiError> ControlParts::whole_function(
+    const ControlCall& call, NameShape shape
+) const {
+    TRY_ASSIGN(const FunctionName name, name_of(call, shape));
+    if (!name.qualifier.empty()) {
+        return std::unexpected(functions_only());
+    }
+    return target(call, shape);
+}
+
+std::expected<BusyMark, ApiError> ControlParts::mark_busy(std::string_view name) {
     std::string key(name);
-    if (busy_names_.contains(key)) {
+    if (busy_names.contains(key)) {
         return std::unexpected(conflict(fmt::format(
             "The operation cannot be performed at this time. An update is in progress for "
             "resource: {}",
-            function_arn(registry_.identity(), name)
+            function_arn(registry.identity(), name)
         )));
     }
-    return BusyMark(busy_names_, std::move(key));
+    return BusyMark(busy_names, std::move(key));
 }
 
-void ControlService::announce(const FunctionRef& before, const FunctionRef& after) const {
+void ControlParts::announce(const FunctionRef& before, const FunctionRef& after) const {
     ENSURE(before != nullptr || after != nullptr, "a change has a before or an after");
-    if (options_.on_change) {
-        options_.on_change(before, after);
+    if (options.on_change) {
+        options.on_change(before, after);
     }
 }
 
-void ControlService::collect_code() {
-    runner_.run([this] { (void)code_store_.collect(); });
+void ControlParts::share_provisioned(std::string_view name) {
+    for (const Registry::Replaced& replaced : registry.share_provisioned(name)) {
+        announce(replaced.before, replaced.after);
+    }
+}
+
+std::string ControlParts::arn(std::string_view name, std::string_view qualifier) const {
+    return fmt::format(
+        "{}{}{}", function_arn(registry.identity(), name), qualifier.empty() ? "" : ":", qualifier
+    );
+}
+
+Status check_revision(const Request& request, std::string_view revision_id, std::string_view api) {
+    if (request["RevisionId"].text_or(revision_id) == revision_id) {
+        return {};
+    }
+    return std::unexpected(ApiError{
+        .status = 412,
+        .code = "PreconditionFailedException",
+        .message = fmt::format(
+            "The Revision Id provided does not match the latest Revision Id. Call the {} API to "
+            "retrieve the latest Revision Id",
+            api
+        ),
+    });
+}
+
+ApiError functions_only() {
+    return invalid_parameter(
+        "This operation is permitted on Lambda functions only. Aliases and versions do not support "
+        "this operation. Please specify either a function name or an unqualified function ARN."
+    );
+}
+
+std::size_t page_items(const Request& request) {
+    return std::min(
+        kPageItems, static_cast<std::size_t>(request["MaxItems"].integer_or(kPageItems))
+    );
 }
 
 }  // namespace hako::registry

@@ -4,13 +4,14 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <vector>
 
 #include "engine/registry/api_error.h"
+#include "engine/registry/code_fetcher.h"
 #include "engine/registry/code_store.h"
 #include "engine/registry/function_version.h"
 #include "engine/registry/registry.h"
@@ -33,6 +34,8 @@ using ChangeHook = std::function<void(const FunctionRef& before, const FunctionR
 using ProvisionedReady = std::function<std::uint32_t(const FunctionVersion&)>;
 
 class SiteService;
+/// Where a client can fetch the zip of a version (GetFunction's Code.Location).
+using CodeLocation = std::function<std::string(const FunctionVersion&)>;
 
 struct ControlOptions {
     std::uint32_t concurrency_max = 1000;            // of the account
@@ -40,7 +43,12 @@ struct ControlOptions {
     ChangeHook on_change;
     ProvisionedReady provisioned_ready;
     SiteService* sites = nullptr;  // answers what is about function URLs and HTTP APIs
+    CodeLocation code_location;    // unset: a file:// URL of the zip in the store
+    CodeFetcher* code = nullptr;   // for S3Bucket and S3Key; null: there are no buckets
 };
+
+struct ControlParts;
+struct ControlRoute;
 
 struct ControlAnswer {
     int status = 500;
@@ -71,6 +79,7 @@ public:
         BlockingRunner& runner,
         ControlOptions options
     );
+    ~ControlService();
     ControlService(const ControlService&) = delete;
     ControlService& operator=(const ControlService&) = delete;
 
@@ -88,65 +97,22 @@ public:
         std::string_view operation, std::string_view json, std::span<const std::byte> blob
     );
     /// What reads requests; const, for whoever else must check some (invoke's headers).
-    [[nodiscard]] const RequestReader& reader() const noexcept { return reader_; }
+    [[nodiscard]] const RequestReader& reader() const noexcept;
 
     /// Removes code nobody uses any more (call it after the last instance of an old version went).
     void collect_code();
 
 private:
-    struct Call;
-    struct Route;
-    class BusyMark;
-    using Outcome = std::expected<ControlAnswer, ApiError>;
+    struct Input {
+        std::span<const model::Given> given;
+        std::string_view json;
+        std::span<const std::byte> blob;
+        bool is_native = false;
+    };
+    [[nodiscard]] ControlAnswer answer_call(const model::Operation& operation, const Input& input);
 
-    // control_service.cc
-    [[nodiscard]] static const Route* find_route(std::string_view operation);
-    [[nodiscard]] Outcome dispatch(const Route& route, Call& call);
-    [[nodiscard]] std::expected<FunctionName, ApiError> name_of(const Call& call, NameShape shape)
-        const;
-    [[nodiscard]] std::expected<FunctionRef, ApiError> target(const FunctionName& name) const;
-    [[nodiscard]] std::expected<BusyMark, ApiError> mark_busy(std::string_view name);
-    void announce(const FunctionRef& before, const FunctionRef& after) const;
-
-    // control_functions.cc
-    [[nodiscard]] Outcome create_function(Call& call);
-    [[nodiscard]] Outcome update_code(Call& call);
-    [[nodiscard]] Outcome update_configuration(Call& call);
-    [[nodiscard]] Outcome delete_function(Call& call);
-    [[nodiscard]] Outcome install(Call& call, FunctionVersion next, int status);
-
-    // control_reads.cc
-    [[nodiscard]] Outcome get_function(Call& call);
-    [[nodiscard]] Outcome get_configuration(Call& call);
-    [[nodiscard]] Outcome list_functions(Call& call);
-    [[nodiscard]] Outcome get_account_settings(Call& call);
-
-    // control_concurrency.cc
-    [[nodiscard]] Outcome put_concurrency(Call& call);
-    [[nodiscard]] Outcome get_concurrency(Call& call);
-    [[nodiscard]] Outcome delete_concurrency(Call& call);
-    [[nodiscard]] Outcome put_provisioned(Call& call);
-    [[nodiscard]] Outcome get_provisioned(Call& call);
-    [[nodiscard]] Outcome delete_provisioned(Call& call);
-    [[nodiscard]] std::expected<FunctionRef, ApiError> whole_function(Call& call) const;
-    [[nodiscard]] std::optional<ApiError> change_reserved(
-        const FunctionRef& before, std::optional<std::uint32_t> count
-    );
-    [[nodiscard]] std::optional<ApiError> change_provisioned(
-        const FunctionRef& before, std::uint32_t count
-    );
-    [[nodiscard]] std::optional<ApiError> check_provisioned(
-        const FunctionVersion& function, std::int64_t count
-    ) const;
-
-    Registry& registry_;
-    Store& store_;
-    CodeStore& code_store_;
-    BlockingRunner& runner_;
-    ControlOptions options_;
-    RequestReader reader_;
-    std::unordered_set<std::string> busy_names_;  // functions that are being changed
-    std::uint64_t reserved_pending_ = 0;  // asked for by operations that wait for the database
+    std::unique_ptr<ControlParts> parts_;
+    std::vector<const ControlRoute*> routes_;  // by the index of the operation; null: not served
 };
 
 }  // namespace hako::registry

@@ -8,6 +8,8 @@
 
 #include <simdjson.h>
 
+#include "engine/registry/function_version.h"
+
 namespace hako::registry {
 
 inline constexpr std::size_t kJsonDepthMax = 32;
@@ -22,8 +24,6 @@ public:
 private:
     simdjson::dom::parser parser_;
 };
-
-using StringPairs = std::vector<std::pair<std::string, std::string>>;
 
 /// An object whose values are all strings, in the order given. Errors: names `path` and the key
 /// that is not a string or comes twice.

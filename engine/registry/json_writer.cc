@@ -88,6 +88,17 @@ JsonWriter& JsonWriter::value(std::string_view text) {
     return *this;
 }
 
+JsonWriter& JsonWriter::real(double number) {
+    comma();
+    char digits[32];
+    const auto end = std::to_chars(digits, digits + sizeof(digits), number).ptr;
+    const std::string_view text(digits, static_cast<std::size_t>(end - digits));
+    text_ += text;
+    // As Lambda writes a weight of one: 1.0.
+    text_ += text.find_first_of(".e") == std::string_view::npos ? ".0" : "";
+    return *this;
+}
+
 JsonWriter& JsonWriter::value(std::uint64_t number) {
     comma();
     char digits[20];

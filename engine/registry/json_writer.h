@@ -18,6 +18,7 @@ public:
     JsonWriter& value(std::string_view text);
     JsonWriter& value(std::uint64_t number);
     JsonWriter& boolean(bool value);
+    JsonWriter& real(double number);
 
     JsonWriter& member(std::string_view name, std::string_view text) {
         return key(name).value(text);

@@ -190,7 +190,7 @@ class Packages(SharedEngine):
         listed = self.engine.control("ListFunctions", {}).json["Functions"]
         self.assertEqual([item["FunctionName"] for item in listed], ["echo"])
         code = os.path.join(self.engine.state, "code")
-        self.assertEqual(len(os.listdir(code)), 1, "only echo's package is on disk")
+        self.assertEqual(len(os.listdir(code)), 2, "only echo's package and zip are on disk")
 
     def test_not_a_zip(self):
         for package in (b"not a zip", b"PK\x03\x04 broken", zip_of({"main.py": ECHO})[:-8]):

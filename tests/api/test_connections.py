@@ -254,8 +254,8 @@ def handler(event, context):
                     answer = load.receive()
                     self.check(answer, floors)
             leaks.eventually(
-                lambda: len(os.listdir(os.path.join(engine.state, "code"))) == 1,
-                "the replaced packages were removed", 15,
+                lambda: len(os.listdir(os.path.join(engine.state, "code"))) == 2,
+                "the replaced packages and their zips were removed", 15,
             )
 
     def test_a_function_deleted_while_it_runs_ends_its_call(self):

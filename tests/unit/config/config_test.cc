@@ -182,9 +182,9 @@ TEST_F(Config, RefusesWithOneLineThatNamesFieldValueAndRange) {
          "function_concurrency: '20' is not at most concurrency_max (10)"},
         {"",
          {"--connections-max", "10000", "--requests-max", "10000"},
-         "connections_max (10000), requests_max (10000), concurrency_max (1000) and instances_max "
-         "(1000) are too much together: at most 2 x connections + 2 x requests + 2 x concurrency + "
-         "instances = 29936"},
+         "connections_max (10000), requests_max (10000), concurrency_max (1000), instances_max "
+         "(1000) and events_running_max (100) are too much together: at most 2 x connections + 2 x "
+         "requests + 2 x concurrency + instances + events = 29936"},
         {"",
          {"--socket", "/" + std::string(108, 'x')},
          "socket: '/" + std::string(108, 'x') + "' is not an absolute path of at most 107 bytes"},

@@ -22,7 +22,7 @@ TEST_F(Control, ReservesConcurrency) {
         R"({"ReservedConcurrentExecutions":900})"
     );
     EXPECT_EQ(engine_.registry->get("f")->id, id) << "instances stay valid";
-    EXPECT_EQ(changes_.back().after->reserved_concurrency, 900U);
+    EXPECT_EQ(changes_.back().after->common->reserved_concurrency, 900U);
     EXPECT_EQ(
         json_at(
             call("GetFunction", R"({"FunctionName":"f"})").json,
@@ -67,7 +67,7 @@ TEST_F(Control, ReservesConcurrency) {
         kUnqualified
     );
     EXPECT_EQ(call("DeleteFunctionConcurrency", R"({"FunctionName":"f"})").status, 204);
-    EXPECT_FALSE(engine_.registry->get("f")->reserved_concurrency.has_value());
+    EXPECT_FALSE(engine_.registry->get("f")->common->reserved_concurrency.has_value());
 }
 
 TEST_F(Control, CountsReservationsThatAreStillBeingWritten) {

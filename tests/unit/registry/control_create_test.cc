@@ -118,13 +118,9 @@ std::vector<Refused> absent_features() {
     const std::string unsupported = " is not supported by hako: leave it out or empty.";
     const std::string json = "Could not parse request body into json: ";
     return {
-        {R"("Publish":true)", parameter, "Member 'Publish'" + unsupported},
         {R"("Layers":["arn:x"])", parameter, "Member 'Layers'" + unsupported},
         {R"("VpcConfig":{"SubnetIds":["subnet-1"]})", parameter, "Member 'VpcConfig'" + unsupported
         },
-        {R"("DeadLetterConfig":{"TargetArn":"arn:x"})",
-         parameter,
-         "Member 'DeadLetterConfig'" + unsupported},
         {R"("KMSKeyArn":"arn:x")", parameter, "Member 'KMSKeyArn'" + unsupported},
         {R"("FileSystemConfigs":[{}])", parameter, "Member 'FileSystemConfigs'" + unsupported},
         {R"("PackageType":"Image")",
@@ -217,7 +213,7 @@ TEST_F(Control, CreateTakesEveryMember) {
     EXPECT_EQ(json_at(get.json, "/Code/RepositoryType"), "S3");
     EXPECT_EQ(
         json_at(get.json, "/Code/Location"),
-        "file://" + dir_.path() + "/state/code/" + function->code_id
+        "file://" + dir_.path() + "/state/code/" + function->code_id + ".zip"
     );
 }
 
@@ -296,7 +292,8 @@ TEST_F(Control, CreateRefusesWhatIsMissing) {
         400,
         "InvalidParameterValueException",
         "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The "
-        "specified bucket does not exist. hako: there is no S3 here, send the code as ZipFile."
+        "specified bucket does not exist. hako: there are no buckets here (settings "
+        "code_bucket_dir, code_s3_endpoint), send the code as ZipFile."
     );
     expect_refused(
         call(

@@ -172,6 +172,7 @@ void Crash::verify() {
             now.id = function->id;
             function->revision_id.copy(now.revision, sizeof(now.revision) - 1);
             packages.insert(function->code_id + "/");
+            packages.insert(function->code_id + ".zip");
             packages.insert(function->code_id + "/handler.py");
             EXPECT_EQ(
                 std::filesystem::file_size(

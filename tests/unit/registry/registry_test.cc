@@ -42,6 +42,14 @@ FunctionRef make_function(const std::string& name) {
     return function;
 }
 
+/// The same function: $LATEST again, or a published version.
+FunctionRef make_version(const FunctionVersion& of, std::uint64_t number) {
+    auto version = std::make_shared<FunctionVersion>(of);
+    version->number = number;
+    version->version = version_text(number);
+    return version;
+}
+
 struct Accepted {
     std::string name;
     std::string qualifier;
@@ -176,11 +184,11 @@ TEST_F(RegistryFind, TakesEveryFormOfName) {
          }) {
         const auto found = registry_.find(form.name, form.qualifier);
         ASSERT_TRUE(found) << form.name << ": " << found.error().message;
-        EXPECT_EQ((*found)->name, "resize") << form.name;
+        EXPECT_EQ(found->function->name, "resize") << form.name;
     }
-    EXPECT_EQ((*registry_.find("function", ""))->name, "function");
-    EXPECT_EQ((*registry_.find("function:$LATEST", ""))->name, "function");
-    EXPECT_EQ((*registry_.find("arn:$LATEST", ""))->name, "arn");
+    EXPECT_EQ(registry_.find("function", "")->function->name, "function");
+    EXPECT_EQ(registry_.find("function:$LATEST", "")->function->name, "function");
+    EXPECT_EQ(registry_.find("arn:$LATEST", "")->function->name, "arn");
 }
 
 TEST_F(RegistryFind, RefusesWithLambdasTexts) {
@@ -228,19 +236,19 @@ TEST(Registry, ReplacesRemovesAndListsInOrder) {
     for (const char* name : {"c", "a", "b"}) {
         EXPECT_EQ(registry.put(make_function(name)), nullptr);
     }
-    const FunctionRef newer = make_function("b");
+    const FunctionRef newer = make_version(*registry.get("b"), 0);
     const FunctionRef before = registry.put(newer);
     EXPECT_NE(before, nullptr);
     EXPECT_EQ(registry.get("b"), newer);
     EXPECT_EQ(registry.code_bytes_total(), 30U);
     const auto page = registry.list("", 2);
     ASSERT_EQ(page.size(), 2U);
-    EXPECT_EQ(page[0]->name, "a");
-    EXPECT_EQ(page[1], newer);
-    EXPECT_EQ(registry.list("b", 10).front()->name, "c");
+    EXPECT_EQ(page[0]->name(), "a");
+    EXPECT_EQ(page[1]->latest, newer);
+    EXPECT_EQ(registry.list("b", 10).front()->name(), "c");
     EXPECT_TRUE(registry.list("c", 10).empty());
-    EXPECT_EQ(registry.remove("b"), newer);
-    EXPECT_EQ(registry.remove("b"), nullptr);
+    EXPECT_EQ(registry.remove("b"), std::vector<FunctionRef>{newer});
+    EXPECT_TRUE(registry.remove("b").empty());
     EXPECT_EQ(registry.functions_count(), 2U);
     EXPECT_EQ(registry.list("", 10).size(), 2U);
     EXPECT_EQ(registry.code_bytes_total(), 20U);

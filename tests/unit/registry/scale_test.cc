@@ -18,11 +18,12 @@ void fill(const std::string& state, const std::string& code_id, int functions_co
     std::string sql = "BEGIN;";
     for (int i = 0; i < functions_count; ++i) {
         sql += fmt::format(
-            "INSERT INTO functions VALUES('g{0}', NULL, '{{}}');"
+            "INSERT INTO functions VALUES('g{0}', NULL, '{{}}', 0);"
             "INSERT INTO versions SELECT {1} + {0}, 'g{0}', version, runtime, handler, role, "
             "description, memory_mib, timeout_s, ephemeral_mib, '{{\"KEY\":\"value\"}}', "
             "tracing_mode, '{2}', code_sha256, code_bytes, last_modified, revision_id, "
-            "provisioned_count, provisioned_modified FROM versions WHERE function_name = 'f';",
+            "provisioned_count, provisioned_modified, dead_letter_arn FROM versions WHERE "
+            "function_name = 'f';",
             i,
             1000,
             code_id

@@ -170,15 +170,16 @@ TEST(Store, KeepsEveryFieldOverARestart) {
     function.environment = {{"B", "2"}, {"A", "\"1\""}};
     function.environment_given = true;
     function.tracing_mode = "Active";
+    function.dead_letter_arn = "arn:aws:sqs:us-east-1:123456789012:q";
     function.code_id = std::string(64, 'a');
     function.code_sha256 = "hash";
     function.code_bytes = 52428800;
     function.last_modified = "2017-12-14T10:00:00.123+0000";
     function.revision_id = "revision";
-    function.provisioned_count = 3;
+    function.provisioned_own = 3;
     function.provisioned_modified = "then";
-    function.reserved_concurrency = 0;
-    function.tags = {{"k", "v"}};
+    function.common->reserved_concurrency = 0;
+    function.common->tags = {{"k", "v"}};
     std::uint64_t id = 0;
     {
         const auto store = Store::open(dir.path() + "/registry.db");
@@ -188,8 +189,8 @@ TEST(Store, KeepsEveryFieldOverARestart) {
     const auto store = Store::open(dir.path() + "/registry.db");
     const auto loaded = (*store)->load();
     ASSERT_TRUE(loaded) << loaded.error().text;
-    ASSERT_EQ(loaded->size(), 1U);
-    const FunctionVersion& same = loaded->front();
+    ASSERT_EQ(loaded->versions.size(), 1U);
+    const FunctionVersion& same = loaded->versions.front();
     EXPECT_EQ(same.id, id);
     EXPECT_EQ(same.name, function.name);
     EXPECT_EQ(same.version, "$LATEST");
@@ -203,15 +204,17 @@ TEST(Store, KeepsEveryFieldOverARestart) {
     EXPECT_EQ(same.environment, function.environment);
     EXPECT_TRUE(same.environment_given);
     EXPECT_EQ(same.tracing_mode, function.tracing_mode);
+    EXPECT_EQ(same.dead_letter_arn, function.dead_letter_arn);
     EXPECT_EQ(same.code_id, function.code_id);
     EXPECT_EQ(same.code_sha256, function.code_sha256);
     EXPECT_EQ(same.code_bytes, function.code_bytes);
     EXPECT_EQ(same.last_modified, function.last_modified);
     EXPECT_EQ(same.revision_id, function.revision_id);
-    EXPECT_EQ(same.provisioned_count, function.provisioned_count);
+    EXPECT_EQ(same.provisioned_own, 3U);
+    EXPECT_EQ(same.provisioned_count, 3U);
     EXPECT_EQ(same.provisioned_modified, function.provisioned_modified);
-    EXPECT_EQ(same.reserved_concurrency, function.reserved_concurrency);
-    EXPECT_EQ(same.tags, function.tags);
+    EXPECT_EQ(same.common->reserved_concurrency, function.common->reserved_concurrency);
+    EXPECT_EQ(same.common->tags, function.common->tags);
 }
 
 TEST(Store, NeverGivesAnIdTwice) {
@@ -247,7 +250,7 @@ TEST(Store, RefusesWhatIsNotItsDatabase) {
     ASSERT_TRUE(Store::open(newer));
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open(newer.c_str(), &db), SQLITE_OK);
-    ASSERT_EQ(sqlite3_exec(db, "PRAGMA user_version = 2", nullptr, nullptr, nullptr), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(db, "PRAGMA user_version = 1000", nullptr, nullptr, nullptr), SQLITE_OK);
     sqlite3_close(db);
     EXPECT_NE(Store::open(newer).error().text.find("written by a newer hako"), std::string::npos);
 }
