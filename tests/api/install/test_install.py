@@ -12,7 +12,8 @@ EXPECTED = (
     "libexec/hako/hako-zygote-python", "include/hako/channel.h", "include/hako/shim.h",
     "include/hako/function.h", "include/hako/function_cpp.h", "include/hako/client.h",
     "include/hako/client.hpp", "lib*/**/libhako-client.so*", "lib/systemd/system/hako.service",
-    "lib/systemd/system/hako.socket", "lib/sysusers.d/hako.conf", "lib/tmpfiles.d/hako.conf",
+    "lib/systemd/system/hako.socket", "lib/systemd/system/hako-http.socket",
+    "lib/sysusers.d/hako.conf", "lib/tmpfiles.d/hako.conf",
     "share/man/man8/hakod.8*", "share/man/man1/hako.1*", "**/hako/__init__.py",
 )
 
