@@ -31,6 +31,7 @@ void add_function_commands(CLI::App& root, Context& context);
 void add_query_commands(CLI::App& root, Context& context);
 void add_invoke_command(CLI::App& root, Context& context);
 void add_engine_commands(CLI::App& root, Context& context);
+void add_deploy_command(CLI::App& root, Context& context);
 void add_doctor_command(CLI::App& root, Context& context);
 void add_bill_command(CLI::App& root, Context& context);
 void add_keys_command(CLI::App& root, Context& context);

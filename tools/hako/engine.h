@@ -23,6 +23,8 @@ public:
     ApiFailure(std::uint32_t status, std::string_view code, std::string_view body);
     /// {"status":404,"code":"...","message":"..."}
     [[nodiscard]] std::string json() const;
+    [[nodiscard]] std::uint32_t status() const noexcept { return parts_.status; }
+    [[nodiscard]] const std::string& code() const noexcept { return parts_.code; }
 
 private:
     struct Parts {

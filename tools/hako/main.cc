@@ -21,6 +21,7 @@ constexpr AddCommands kCommandGroups[] = {
     add_query_commands,
     add_invoke_command,
     add_engine_commands,
+    add_deploy_command,
     add_doctor_command,
     add_bill_command,
     add_keys_command,

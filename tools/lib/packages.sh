@@ -4,10 +4,12 @@
 hako_packages_build=(
     g++ meson ninja-build pkg-config ccache
     libboost-context1.81-dev liburing-dev libseccomp-dev libcap-dev libsimdjson-dev libfmt-dev
-    libsqlite3-dev libssl-dev libzip-dev zlib1g-dev libpcre2-dev libcurl4-openssl-dev libtomlplusplus-dev libcli11-dev libpython3-dev python3
+    libsqlite3-dev libssl-dev libzip-dev zlib1g-dev libpcre2-dev libcurl4-openssl-dev
+    libtomlplusplus-dev libcli11-dev libyaml-cpp-dev libpython3-dev python3
 )
 hako_packages_test=(
     libgtest-dev libgmock-dev libbenchmark-dev python3-botocore python3-boto3 awscli nginx-light
+    curl
 )
 hako_packages_lint=(git clang-19 clang-format-19 clang-tidy-19)
 hako_packages_fuzz=(clang-19 libclang-rt-19-dev)
