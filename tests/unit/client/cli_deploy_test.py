@@ -7,7 +7,8 @@ from cli_harness import CliTest, run
 
 NOT_THERE = (404, b"ResourceNotFoundException", b'{"Type":"User","Message":"not there"}')
 EMPTY_ENGINE = {
-    "GetEngineStatus": b'{"Account":"123456789012","Region":"eu-west-1","HttpApiBaseUrl":"http://h/api"}',
+    "GetEngineStatus": b'{"Account":"123456789012","Region":"eu-west-1",'
+                       b'"HttpApiBaseUrl":"http://h/api"}',
     "GetFunctionConfiguration": NOT_THERE,
     "GetFunctionConcurrency": NOT_THERE,
     "GetFunctionEventInvokeConfig": NOT_THERE,
@@ -17,7 +18,6 @@ EMPTY_ENGINE = {
     "GetHttpApi": NOT_THERE,
     "GetSchedule": NOT_THERE,
     "ListHttpApis": b'{"HttpApis":[]}',
-    "ListSchedules": b'{"Schedules":[]}',
     "ListLayerVersions": b'{"LayerVersions":[]}',
     "ListFunctions": b'{"Functions":[]}',
 }
@@ -154,6 +154,13 @@ class Deploy(CliTest):
         self.assertNotIn("hunter2", out)
         self.assertNotIn("s3cret", out)
 
+    def test_an_engine_without_schedules_says_so(self):
+        unknown = (404, b"UnknownOperationException", b'{"message":"no"}')
+        code, _, err = self.deploy(GOOD, GetSchedule=unknown)
+        self.assertEqual(code, 4)
+        self.assertIn("the template needs GetSchedule, which this engine does not have", err)
+        self.assertEqual(self.asked("CreateFunction"), [])
+
     def test_a_function_that_left_the_template_is_removed(self):
         functions = b'{"Functions":[{"FunctionName":"shop-Old","FunctionArn":"arn:old"}]}'
         code, out, _ = self.deploy(
@@ -182,7 +189,8 @@ class Deploy(CliTest):
         cases = (
             ("Resources: {F: {Type: AWS::S3::Bucket}}", 1, "Resources.F: resources of type"),
             (FUNCTION + "      Colour: red\n", 9, f"{p}.Colour: hako does not know"),
-            (FUNCTION + "      MemorySize: big\n", 9, f"{p}.MemorySize: must be a whole number, not 'big'"),
+            (FUNCTION + "      MemorySize: big\n", 9,
+             f"{p}.MemorySize: must be a whole number, not 'big'"),
             (FUNCTION + "      Handler: other.handler\n", 9, f"{p}.Handler: is there twice"),
             (FUNCTION + "      Description: !Ref Nobody\n", 9, "nothing here is named 'Nobody'"),
             (FUNCTION + "      Description: !GetAtt F.Size\n", 9, "'F' has no attribute 'Size'"),

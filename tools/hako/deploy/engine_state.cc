@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 namespace hako::cli::deploy {
@@ -26,7 +27,13 @@ std::optional<JsonDocument> ask(
     try {
         return parsed(control(client, operation, request));
     } catch (const ApiFailure& failure) {
-        if (failure.status() == kNotFound && failure.code() != "UnknownOperationException") {
+        if (failure.code() == "UnknownOperationException") {
+            throw Failure(
+                Exit::kApiError,
+                fmt::format("the template needs {}, which this engine does not have", operation)
+            );
+        }
+        if (failure.status() == kNotFound) {
             return std::nullopt;
         }
         throw;

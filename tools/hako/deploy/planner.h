@@ -61,7 +61,6 @@ private:
     void plan_apis();
     void plan_api_removals();
     void plan_schedules();
-    void plan_schedule_removals(const std::set<std::string>& wanted_names);
     void plan_removals();
 
     [[nodiscard]] std::shared_ptr<Wanted> wanted_of(const FunctionSpec& function) const;

@@ -225,39 +225,9 @@ void Planner::plan_api_removals() {
     }
 }
 
-/// Those of this stack's functions that the template no longer has.
-void Planner::plan_schedule_removals(const std::set<std::string>& wanted_names) {
-    for (const std::string& json : list_all(client_, "ListSchedules", "", "Schedules")) {
-        const auto schedule = JsonDocument::parse(json);
-        if (!schedule) {
-            continue;
-        }
-        const std::string name = text_at(schedule->root(), "Name");
-        const std::string target = text_at(schedule->root(), "FunctionName");
-        if (wanted_names.contains(name) ||
-            !progress_.contains(target.substr(0, target.find(':')))) {
-            continue;
-        }
-        add({
-            .sign = '-',
-            .title = fmt::format("schedule {}", name),
-            .differences = {"it is not in the template any more"},
-            .run =
-                [this, name] {
-                    JsonWriter request;
-                    request.begin_object().key("Name").text(name).end_object();
-                    call("DeleteSchedule", request.str());
-                },
-            .undo = {},
-        });
-    }
-}
-
 void Planner::plan_schedules() {
-    std::set<std::string> wanted_names;
     for (const FunctionSpec& function : stack_.functions) {
         for (const Schedule& schedule : function.schedules) {
-            wanted_names.insert(schedule.name);
             JsonWriter name;
             name.begin_object().key("Name").text(schedule.name).end_object();
             JsonWriter wanted;
@@ -287,7 +257,6 @@ void Planner::plan_schedules() {
             });
         }
     }
-    plan_schedule_removals(wanted_names);
 }
 
 }  // namespace hako::cli::deploy
