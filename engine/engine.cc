@@ -20,6 +20,7 @@
 #include "engine/instance/manager.h"
 #include "engine/instance/spawner_link.h"
 #include "engine/meter/ledger.h"
+#include "engine/missing_walls.h"
 #include "engine/observe/engine_log.h"
 #include "engine/observe/function_logs.h"
 #include "engine/observe/metrics.h"
@@ -110,6 +111,7 @@ struct Engine::Parts {
     std::function<void()> on_stopping;
     fiber::FiberId drainer;
     std::int64_t spawner_down_us = 0;
+    MissingWalls walls;
     bool is_ready = false;
     bool stopping = false;
     int exit_code = 0;
@@ -359,13 +361,15 @@ std::string Engine::Parts::status_json() const {
     const observe::Metrics now = metrics_now();
     return fmt::format(
         R"({{"Version":"{}","Pid":{},"KeeperPid":{},"SpawnerPid":{},"SpawnerNumber":{},)"
-        R"("UptimeUs":{},"Functions":{},"Instances":{},)"
+        R"("User":"{}","WallsMissing":[{}],"UptimeUs":{},"Functions":{},"Instances":{},)"
         R"("IdleInstances":{},"FrozenInstances":{},"InFlight":{},"Connections":{},"Features":{},"Metrics":{}}})",
         kVersion,
         ::getpid(),
         input.keeper_pid,
         link->spawner_pid(),
         link->spawner_number(),
+        (link->features() & spawner::kFeatureUserNamespace) != 0 ? "ordinary" : "root",
+        walls.json(),
         now_us() - metrics.start_us,
         functions->functions_count(),
         now.instances_count,
@@ -386,9 +390,8 @@ void Engine::Parts::start_provisioned(const registry::FunctionRef& version) {
 
 void Engine::Parts::serve() {
     const Result<void> up = link->await_up(now_us() + kSpawnerStartUs);
-    if (!up) {
-        log_line(Level::kError, "spawner", "did not start: {}", up.error().what);
-        exit_code = 1;
+    if (!up || exit_code != 0) {  // or `on_spawner_up` does not want this one
+        exit_code = up ? exit_code : explain_no_spawner(up.error(), link->last_wait_status());
         loop->stop_now();
         return;
     }
@@ -430,6 +433,12 @@ Result<void> Engine::Parts::accept_clients() {
 }
 
 void Engine::Parts::on_spawner_up(const spawner::Started& started) {
+    // A later spawner may find less than the first one: it is looked at, too.
+    if (!walls.accept(started.walls_missing, input.settings.allow_missing_walls)) {
+        exit_code = kExitWallsMissing;
+        loop->stop_now();
+        return;
+    }
     const std::uint32_t leftovers_count = started.leftovers_removed_count;
     if (link->spawner_number() > 1) {
         log_line(

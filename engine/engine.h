@@ -16,6 +16,10 @@
 
 namespace hako {
 
+// Exit codes beside main's own; hakod(8) lists them all.
+inline constexpr int kExitWallsMissing = 7;
+inline constexpr int kExitNoNamespace = 8;
+
 /// What `main` has prepared while the process still had its rights.
 struct EngineInput {
     config::Settings settings;

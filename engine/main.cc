@@ -34,7 +34,7 @@ constexpr int kExitFailure = 1;
 constexpr int kExitStateUnusable = 3;
 constexpr int kExitSocketUnusable = 4;
 constexpr int kExitSpawnerFailed = 5;
-constexpr int kExitPrivileges = 6;
+constexpr int kExitPrivileges = 6;  // 7 and 8 are engine.h's
 
 constexpr int kSpawnerEndMs = 10'000;
 // A channel, doorbell, log pipe and counters for each instance, and the clients' connections.
@@ -54,7 +54,7 @@ struct EngineUser {
 
 std::expected<EngineUser, StartFailure> find_user(const std::string& name) {
     if (::geteuid() != 0 || name.empty()) {
-        return EngineUser{};
+        return EngineUser{};  // an ordinary user, or root of a user namespace only
     }
     // The highest number means "no change" to the kernel: it would leave us root.
     constexpr uid_t kUidMax = UINT32_MAX - 1;

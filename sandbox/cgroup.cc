@@ -176,8 +176,9 @@ void Cgroup::thaw_and_kill() const noexcept {
 }
 
 std::vector<int> Cgroup::read_pids() const {
-    return tree_ == nullptr ? std::vector<int>{}
-                            : read_leaf_pids(tree_->hierarchies().front(), name_);
+    return tree_ == nullptr || tree_->hierarchies().empty()
+               ? std::vector<int>{}
+               : read_leaf_pids(tree_->hierarchies().front(), name_);
 }
 
 Result<bool> Cgroup::remove() noexcept {

@@ -38,9 +38,17 @@ struct CgroupUsage {
     std::uint32_t oom_kill_count = 0;
 };
 
+/// Where the tree of a spawner goes.
+struct CgroupPlace {
+    std::string name;           // one or more components
+    bool is_delegated = false;  // not root: only where this user may write, and without the rest
+};
+
 /// One hierarchy we use, and which controllers it carries.
 struct Hierarchy {
-    std::string path;  // of our tree in it
+    std::string path;   // of our tree in it
+    std::string base;   // what `path` is below: the mount point, or what was delegated
+    std::string mount;  // where the hierarchy is mounted
     UniqueFd tree_dir;
     std::uint32_t controllers_mask = 0;
 };
@@ -55,6 +63,12 @@ struct CgroupMounts {
     std::vector<Mount> mounts;
 };
 [[nodiscard]] Result<CgroupMounts> find_cgroup_mounts();
+/// The directory of the cgroup that this process is in.
+[[nodiscard]] std::string find_own_cgroup(const CgroupMounts::Mount& mount, int version);
+/// Controllers that `directory` of a v2 hierarchy offers.
+[[nodiscard]] std::uint32_t read_v2_controllers(const std::string& directory);
+/// Feature bits for the controllers that a tree at `place` would get; changes nothing.
+[[nodiscard]] std::uint64_t survey_cgroups(const CgroupPlace& place);
 
 class CgroupTree;
 
@@ -99,8 +113,13 @@ private:
 class CgroupTree {
 public:
     /// Makes (or takes over) the tree `name`, relative to each hierarchy's mount point, and locks
-    /// it. Errors: kExists (another spawner uses it), kUnsupported (no controller at all), kSystem.
-    [[nodiscard]] static Result<CgroupTree> open(const std::string& name);
+    /// it. A delegated one leaves out the hierarchies in which there is no place to write to, if it
+    /// must all of them (version 0). Errors: kExists (another spawner uses it), kUnsupported (no
+    /// controller at all), kSystem.
+    [[nodiscard]] static Result<CgroupTree> open(const CgroupPlace& place);
+    [[nodiscard]] static Result<CgroupTree> open(const std::string& name) {
+        return open(CgroupPlace{.name = name});
+    }
 
     /// kFeature* bits of the wire protocol.
     [[nodiscard]] std::uint64_t features() const noexcept { return features_; }
@@ -111,7 +130,7 @@ public:
     [[nodiscard]] bool caps_cpu() const noexcept { return caps_cpu_; }
     /// Moves processes into a cgroup beside the tree with ten times its CPU weight, so that they
     /// run at once however many sandboxes are busy. `remove_tree` moves them back. Errors:
-    /// kUnsupported (no CPU controller), kSystem.
+    /// kUnsupported (no CPU controller, or no way back), kSystem.
     [[nodiscard]] Result<void> prefer(std::initializer_list<int> pids);
     /// Kills and removes what a crashed run left. Returns how many sandboxes that were.
     [[nodiscard]] Result<std::uint32_t> remove_leftovers(std::int64_t deadline_us);
@@ -128,11 +147,14 @@ public:
         const noexcept;
 
 private:
+    [[nodiscard]] Result<void> add_hierarchies(
+        const CgroupMounts& mounts, const CgroupPlace& place
+    );
     [[nodiscard]] Result<void> probe_features();
     void give_back_preferred() noexcept;
-    int version_ = 0;
+    int version_ = 0;  // 0: no hierarchy at all
+    bool is_delegated_ = false;
     bool caps_cpu_ = false;
-    std::string name_;            // of the tree, below each mount
     std::string preferred_from_;  // directory of the cgroup they came from
     std::uint64_t features_ = 0;
     std::vector<Hierarchy> hierarchies_;

@@ -50,8 +50,16 @@ MountLine parse_line(const std::string& line) {
     return mount;
 }
 
-std::uint32_t read_v2_controllers(const std::string& mount) {
-    std::ifstream file(mount + "/cgroup.controllers");
+/// A line of /proc/self/cgroup is "ID:CONTROLLERS:PATH", on v2 "0::PATH" (proc_pid_cgroup(5)).
+bool is_line_of(std::string_view controllers, std::uint32_t mask, int version) {
+    return version == 2 ? controllers.empty()
+                        : (parse_controllers(std::string(controllers), ',') & mask) != 0;
+}
+
+}  // namespace
+
+std::uint32_t read_v2_controllers(const std::string& directory) {
+    std::ifstream file(directory + "/cgroup.controllers");
     std::string text;
     std::getline(file, text);
     std::uint32_t mask = parse_controllers(text, ' ');
@@ -62,7 +70,22 @@ std::uint32_t read_v2_controllers(const std::string& mount) {
     return mask;
 }
 
-}  // namespace
+std::string find_own_cgroup(const CgroupMounts::Mount& mount, int version) {
+    std::ifstream file("/proc/self/cgroup");
+    for (std::string line; std::getline(file, line);) {
+        const std::size_t first = line.find(':');
+        const std::size_t second = line.find(':', first + 1);
+        if (second == std::string::npos) {
+            continue;
+        }
+        const auto controllers = std::string_view(line).substr(first + 1, second - first - 1);
+        if (is_line_of(controllers, mount.controllers_mask, version)) {
+            const std::string path = line.substr(second + 1);
+            return path == "/" ? mount.path : mount.path + path;
+        }
+    }
+    return mount.path;
+}
 
 Result<CgroupMounts> find_cgroup_mounts() {
     std::ifstream file("/proc/self/mountinfo");

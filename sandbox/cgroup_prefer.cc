@@ -33,24 +33,6 @@ std::string preferred_path(const Hierarchy& cpu) {
     return cpu.path + "-engine";
 }
 
-/// The cgroup we are in, as a path below the hierarchy's mount: "ID:CONTROLLERS:PATH", on v2
-/// "0::PATH" (proc_pid_cgroup(5)).
-std::string read_own_cgroup(int version) {
-    std::ifstream file("/proc/self/cgroup");
-    for (std::string line; std::getline(file, line);) {
-        const std::size_t first = line.find(':');
-        const std::size_t second = line.find(':', first + 1);
-        if (second == std::string::npos) {
-            continue;
-        }
-        const std::string names = "," + line.substr(first + 1, second - first - 1) + ",";
-        if (version == 2 ? line.starts_with("0::") : names.find(",cpu,") != std::string::npos) {
-            return line.substr(second + 1);
-        }
-    }
-    return "/";
-}
-
 }  // namespace
 
 bool CgroupTree::enable_cpu_cap() noexcept {
@@ -65,6 +47,14 @@ Result<void> CgroupTree::prefer(std::initializer_list<int> pids) {
         return fail(Errc::kUnsupported, "no CPU controller");
     }
     const std::string leaf = preferred_path(*cpu);
+    const CgroupMounts::Mount mount{.path = cpu->mount, .controllers_mask = cpu->controllers_mask};
+    const std::string own = find_own_cgroup(mount, version_);
+    // A spawner that was started again by an engine that is in the leaf already came from nowhere
+    // else.
+    preferred_from_ = leaf == own ? cpu->base : own;
+    if (is_delegated_ && ::access((preferred_from_ + "/cgroup.procs").c_str(), W_OK) != 0) {
+        return fail(Errc::kUnsupported, "not allowed to go back to where it came from");
+    }
     if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) {
         return fail_errno("mkdir the engine's cgroup");
     }
@@ -76,11 +66,6 @@ Result<void> CgroupTree::prefer(std::initializer_list<int> pids) {
         give_back_preferred();
         return fail(error);
     }
-    const std::string mount = cpu->path.substr(0, cpu->path.size() - name_.size() - 1);
-    const std::string own = read_own_cgroup(version_);
-    // A spawner that was started again by an engine that is in the leaf already came from nowhere
-    // else.
-    preferred_from_ = leaf == mount + own ? mount : mount + own;
     for (const int pid : pids) {
         if (!write_text(leaf + "/cgroup.procs", std::to_string(pid))) {
             const Error error = errno_error("enter the engine's cgroup");
@@ -103,8 +88,7 @@ void CgroupTree::give_back_preferred() noexcept {
         // ended needs no place.
         if (preferred_from_.empty() ||
             !write_text(preferred_from_ + "/cgroup.procs", std::to_string(pid))) {
-            const std::string root = cpu->path.substr(0, cpu->path.size() - name_.size());
-            (void)write_text(root + "cgroup.procs", std::to_string(pid));
+            (void)write_text(cpu->base + "/cgroup.procs", std::to_string(pid));
         }
     }
     (void)::rmdir(leaf.c_str());  // or at the next start

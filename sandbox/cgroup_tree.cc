@@ -35,6 +35,9 @@ constexpr std::array<ControlFileSpec, kControlFileCount> kFiles = {{
 // then takes 9 us instead of 97 (KERNEL.md).
 constexpr const char* kAnchor = "anchor";
 
+// v2: where processes go that are in the way in an inner node.
+constexpr const char* kProcessesLeaf = "engine";
+
 bool write_at(int dir, const std::string& path, std::string_view text) noexcept {
     const UniqueFd fd(::openat(dir, path.c_str(), O_WRONLY | O_CLOEXEC));
     return fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
@@ -42,7 +45,7 @@ bool write_at(int dir, const std::string& path, std::string_view text) noexcept 
 
 /// v2 wants no processes in inner nodes: ours, if they are in the way, move to a leaf beside.
 bool move_processes_to_leaf(int dir) {
-    if (::mkdirat(dir, "engine", 0755) != 0 && errno != EEXIST) {
+    if (::mkdirat(dir, kProcessesLeaf, 0755) != 0 && errno != EEXIST) {
         return false;
     }
     const UniqueFd procs(::openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC));
@@ -51,7 +54,8 @@ bool move_processes_to_leaf(int dir) {
     std::string_view text(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     while (!text.empty()) {
         const std::size_t end = std::min(text.find('\n'), text.size());
-        (void)write_at(dir, "engine/cgroup.procs", text.substr(0, end));  // it may have ended
+        // It may have ended.
+        (void)write_at(dir, std::string(kProcessesLeaf) + "/cgroup.procs", text.substr(0, end));
         text.remove_prefix(std::min(end + 1, text.size()));
     }
     return got >= 0;
@@ -70,13 +74,18 @@ void enable_v2_controllers(int dir) {
     }
 }
 
-/// Makes every component of `name` below `mount` and opens the last one.
+/// Makes every component of `name` below `base` and opens the last one.
 Result<Hierarchy> open_hierarchy(
-    const CgroupMounts::Mount& mount, const std::string& name, int version
+    const CgroupMounts::Mount& mount, const std::string& base, const std::string& name, int version
 ) {
-    Hierarchy hierarchy{.path = mount.path, .tree_dir = {}, .controllers_mask = 0};
-    hierarchy.controllers_mask = mount.controllers_mask;
-    UniqueFd dir(::open(mount.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    Hierarchy hierarchy{
+        .path = base,
+        .base = base,
+        .mount = mount.path,
+        .tree_dir = {},
+        .controllers_mask = mount.controllers_mask,
+    };
+    UniqueFd dir(::open(base.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     std::string_view rest = name;
     while (dir && !rest.empty()) {
         const std::string part(rest.substr(0, rest.find('/')));
@@ -98,6 +107,39 @@ Result<Hierarchy> open_hierarchy(
     }
     hierarchy.tree_dir = std::move(dir);
     return hierarchy;
+}
+
+/// Where a delegated tree may be, in this order: below the cgroup we are in (a systemd unit with
+/// Delegate=, one that an administrator made and put us into), or below the mount point, where
+/// `name` then leads to a directory that was given to this user.
+std::vector<std::string> delegated_bases(const CgroupMounts::Mount& mount, int version) {
+    std::string own = find_own_cgroup(mount, version);
+    const std::string above = own.substr(0, own.rfind('/'));
+    // v2: a spawner before us made room by moving everybody, and so us, to a leaf.
+    if (version == 2 && own == above + "/" + kProcessesLeaf && ::access(above.c_str(), W_OK) == 0) {
+        own = above;
+    }
+    return own == mount.path ? std::vector{own} : std::vector{own, mount.path};
+}
+
+/// Whether the tree could be made: the last part of its path that exists is ours to write to.
+bool may_make(const std::string& base, const std::string& name) {
+    std::string path = base + "/" + name;
+    while (path.size() > base.size() && ::access(path.c_str(), F_OK) != 0) {
+        path.resize(path.rfind('/'));
+    }
+    return ::access(path.c_str(), W_OK | X_OK) == 0;
+}
+
+std::string find_delegated_base(
+    const CgroupMounts::Mount& mount, const std::string& name, int version
+) {
+    for (const std::string& base : delegated_bases(mount, version)) {
+        if (may_make(base, name)) {
+            return base;
+        }
+    }
+    return {};
 }
 
 std::set<std::string> list_leaves(const Hierarchy& hierarchy) {
@@ -169,6 +211,9 @@ std::vector<int> read_leaf_pids(const Hierarchy& hierarchy, const std::string& l
 void thaw_and_kill_leaf(const CgroupTree& tree, const std::string& leaf) noexcept {
     // Failures leave the processes to the SIGKILL of the caller.
     const UniqueFd freezer = tree.open_in(leaf, ControlFile::kFreezer, O_WRONLY);
+    if (tree.hierarchies().empty()) {
+        return;
+    }
     if (tree.version() == 1) {
         (void)!::write(freezer.get(), "THAWED", 6);
         return;
@@ -189,18 +234,40 @@ UniqueFd CgroupTree::open_in(const std::string& leaf, ControlFile file, int flag
     return {};
 }
 
-Result<CgroupTree> CgroupTree::open(const std::string& name) {
+Result<void> CgroupTree::add_hierarchies(const CgroupMounts& mounts, const CgroupPlace& place) {
+    for (CgroupMounts::Mount mount : mounts.mounts) {
+        std::string base = mount.path;
+        if (place.is_delegated) {
+            base = find_delegated_base(mount, place.name, mounts.version);
+            if (base.empty()) {
+                continue;
+            }
+            if (mounts.version == 2) {
+                mount.controllers_mask = read_v2_controllers(base);
+            }
+        }
+        auto hierarchy = open_hierarchy(mount, base, place.name, mounts.version);
+        if (hierarchy) {
+            hierarchies_.push_back(std::move(*hierarchy));
+        } else if (!place.is_delegated) {
+            return fail(hierarchy.error());
+        }  // else without it, which `features` tells
+    }
+    return {};
+}
+
+Result<CgroupTree> CgroupTree::open(const CgroupPlace& place) {
     TRY_ASSIGN(const CgroupMounts mounts, find_cgroup_mounts());
-    if (mounts.version == 0) {
+    if (mounts.version == 0 && !place.is_delegated) {
         return fail(Errc::kUnsupported, "no cgroup controllers");
     }
     CgroupTree tree;
-    tree.version_ = mounts.version;
-    tree.name_ = name;
-    for (const CgroupMounts::Mount& mount : mounts.mounts) {
-        TRY_ASSIGN(Hierarchy hierarchy, open_hierarchy(mount, name, mounts.version));
-        tree.hierarchies_.push_back(std::move(hierarchy));
+    tree.is_delegated_ = place.is_delegated;
+    TRY(tree.add_hierarchies(mounts, place));
+    if (tree.hierarchies_.empty()) {
+        return tree;
     }
+    tree.version_ = mounts.version;
     // Two spawners on one tree would kill each other's sandboxes.
     if (::flock(tree.hierarchies_.front().tree_dir.get(), LOCK_EX | LOCK_NB) != 0) {
         return errno == EWOULDBLOCK ? fail(Errc::kExists, "cgroup tree in use by another spawner")
@@ -208,6 +275,38 @@ Result<CgroupTree> CgroupTree::open(const std::string& name) {
     }
     TRY(tree.probe_features());
     return tree;
+}
+
+std::uint64_t survey_cgroups(const CgroupPlace& place) {
+    namespace wire = spawner;
+    const auto mounts = find_cgroup_mounts();
+    std::uint32_t mask = 0;
+    for (const CgroupMounts::Mount& mount : mounts ? mounts->mounts : CgroupMounts{}.mounts) {
+        const std::string base = place.is_delegated
+                                     ? find_delegated_base(mount, place.name, mounts->version)
+                                     : mount.path;
+        if (!base.empty() && may_make(base, place.name)) {
+            mask |= mounts->version == 2 ? read_v2_controllers(base) : mount.controllers_mask;
+        }
+    }
+    struct Row {
+        Controller controller;
+        std::uint64_t feature;
+    };
+    constexpr std::array kRows = {
+        Row{Controller::kMemory, wire::kFeatureMemoryController},
+        Row{Controller::kCpu, wire::kFeatureCpuController},
+        Row{Controller::kPids, wire::kFeaturePidsController},
+        Row{Controller::kFreezer, wire::kFeatureFreezer},
+        Row{Controller::kCpuacct, wire::kFeatureCpuTime},
+    };
+    std::uint64_t features = 0;
+    for (const Row& row : kRows) {
+        if ((mask & (1U << static_cast<std::uint32_t>(row.controller))) != 0) {
+            features |= row.feature;
+        }
+    }
+    return features;
 }
 
 Result<void> CgroupTree::probe_features() {
@@ -235,6 +334,7 @@ Result<void> CgroupTree::probe_features() {
         Probe{ControlFile::kCpuWeight, O_WRONLY, wire::kFeatureCpuController},
         Probe{ControlFile::kPidsMax, O_WRONLY, wire::kFeaturePidsController},
         Probe{ControlFile::kFreezer, O_WRONLY, wire::kFeatureFreezer},
+        Probe{ControlFile::kCpuUsage, O_RDONLY, wire::kFeatureCpuTime},
         Probe{ControlFile::kSwapLimit, O_WRONLY, wire::kFeatureSwapLimit},
         Probe{ControlFile::kMemoryPeak, O_RDWR, wire::kFeatureMemoryPeakReset},
     };

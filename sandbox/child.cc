@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -53,11 +54,23 @@ int join_net(const ChildContext& c) noexcept {
     return result(::setns(c.fds[kPlanNet], CLONE_NEWNET));
 }
 
-int mount_proc(const ChildContext&) noexcept {
+/// Without root the kernel mounts a proc only where a whole one is in sight: the template has the
+/// host's at /proc. It goes before any code of the function is there.
+int replace_proc(unsigned long flags) noexcept {
+    constexpr const char* kAside = "/sys";  // an empty directory of the template
+    if (::mount("proc", kAside, "proc", flags, "subset=pid") != 0 ||
+        ::umount2("/proc", MNT_DETACH) != 0) {
+        return errno;
+    }
+    return result(::mount(kAside, "/proc", nullptr, MS_MOVE, nullptr));
+}
+
+int mount_proc(const ChildContext& c) noexcept {
     // Only processes: sysctl, kcore, keys, sysrq-trigger, kallsyms and the rest do not exist.
     // Read-only so that no file of a process can be written either.
     constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
-    return result(::mount("proc", "/proc", "proc", kFlags, "subset=pid"));
+    return c.in_user_namespace ? replace_proc(kFlags)
+                               : result(::mount("proc", "/proc", "proc", kFlags, "subset=pid"));
 }
 
 int mount_tmp(const ChildContext&) noexcept {
@@ -71,6 +84,9 @@ int init_ids(const ChildContext& c) noexcept {
     // An id of its own, which is not mapped inside: the worker can neither signal nor inspect it.
     // The capabilities stay for the next steps (the zygote set NO_SETUID_FIXUP).
     const auto id = c.plan.init_id;
+    if (c.plan.shares_id != 0) {
+        return 0;  // there is no other; the wall is reported as missing
+    }
     if (::syscall(SYS_setresgid, id, id, id) != 0) {
         return errno;
     }
@@ -100,13 +116,18 @@ int init_descriptors(const ChildContext& c) noexcept {
     return result(sys::close_from(1));
 }
 
-int init_pdeathsig(const ChildContext&) noexcept {
+int init_pdeathsig(const ChildContext& c) noexcept {
     // After the last change of ids, which would clear it. The zygote cloned with CLONE_PARENT, so
     // the parent is the spawner's only thread.
     if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return errno;
     }
-    return result(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
+        return errno;
+    }
+    // A spawner that died before sent no signal; without cgroups nobody would find us again.
+    pollfd dead{.fd = c.spawner_pidfd, .events = POLLIN, .revents = 0};
+    return ::poll(&dead, 1, 0) == 0 ? 0 : ESRCH;
 }
 
 int init_rseq(const ChildContext&) noexcept {

@@ -18,6 +18,8 @@ struct ChildContext {
     std::span<const sock_filter> worker_filter;
     std::span<const sock_filter> init_filter;
     const ZygoteHooks* hooks = nullptr;
+    int spawner_pidfd = -1;
+    bool in_user_namespace = false;
 };
 
 /// The life of a sandbox's pid 1, from right behind the clone. Forks the worker.

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "engine/base/id_map.h"
 #include "sandbox/confine.h"
 
 namespace hako::sandbox {
@@ -20,10 +21,11 @@ Result<void> drop_ids(uid_t uid, gid_t gid) {
     if (::geteuid() != 0) {
         return {};  // started without root: there is nothing to change
     }
-    if (uid == 0 || gid == 0) {
+    const bool keeps_ids = uid == 0 || gid == 0;
+    if (keeps_ids && !is_in_user_namespace()) {
         return fail(Errc::kInvalid, "confine: the engine's uid and gid must not be root's");
     }
-    if (::setgroups(0, nullptr) != 0) {
+    if (!keeps_ids && ::setgroups(0, nullptr) != 0) {
         return fail_errno("confine: setgroups");
     }
     if (const int error = drop_bounding_set(); error != 0) {
@@ -31,6 +33,9 @@ Result<void> drop_ids(uid_t uid, gid_t gid) {
     }
     if (const int error = lock_securebits(); error != 0) {
         return fail(sys_error(error, "confine: securebits"));
+    }
+    if (keeps_ids) {
+        return {};  // root of a user namespace is the ordinary user who made it
     }
     if (::setresgid(gid, gid, gid) != 0) {
         return fail_errno("confine: setresgid");

@@ -13,7 +13,8 @@ namespace hako::sandbox {
 /// built.
 [[nodiscard]] std::span<const sock_filter> engine_filter() noexcept;
 
-/// Gives up every right of this process, for good: groups, ids (if root: to `uid` and `gid`), all
+/// Gives up every right of this process, for good: groups, ids (if root: to `uid` and `gid`, which
+/// may be 0 in a user namespace only), all
 /// capability sets, core dumps and ptrace by its own uid, new privileges; then the filter, on all
 /// threads. Call it once everything that needs rights is open, at best before there are threads:
 /// others lose their ids, capabilities and the right to new privileges too, but keep their bounding

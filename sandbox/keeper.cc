@@ -49,7 +49,7 @@ constexpr int kOrphansCheckMs = 5;
 /// Exits that another start cannot mend; each was explained by the spawner itself.
 bool is_hopeless(int wait_status) {
     const int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
-    return code == kExitUsage || code == kExitNotRoot || code == kExitKernel;
+    return code == kExitUsage || code == kExitNoNamespace || code == kExitKernel;
 }
 
 /// Between fork and exec: no heap. SIGTERM stays blocked until the spawner has its signalfd, so
@@ -330,6 +330,16 @@ int Keeper::run() {
 }
 
 }  // namespace
+
+void give_up_at_once(int control_fd, int exit_code) {
+    const spawner::KeeperMessage message{
+        .op = spawner::KeeperOp::kGaveUp,
+        .spawner_number = 0,
+        .spawner_pid = 0,
+        .previous_wait_status = exit_code << 8,
+    };
+    (void)send_struct(control_fd, message);  // our end says the same
+}
 
 int run_keeper(KeeperOptions options) {
     return Keeper(std::move(options)).run();

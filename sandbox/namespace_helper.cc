@@ -155,7 +155,12 @@ Result<void> serve(int control, const UniqueFd& own_net) {
 
 }  // namespace
 
-int run_namespace_helper(int control_fd) {
+int run_namespace_helper(int control_fd, bool in_user_namespace) {
+    // Without root there is no way back into the host's: an empty one of ours is home.
+    if (in_user_namespace && ::unshare(CLONE_NEWNET) != 0) {
+        std::fprintf(stderr, "hako-spawner: namespace helper: %s\n", std::strerror(errno));
+        return 1;
+    }
     const UniqueFd own_net(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
     const auto end = own_net ? serve(control_fd, own_net) : fail_errno("open own net namespace");
     if (!end) {

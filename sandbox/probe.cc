@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/base/id_map.h"
+#include "engine/wire/walls.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/syscalls.h"
 
@@ -33,7 +35,9 @@ bool try_unshare() {
 }
 
 bool try_mount_api() {
-    const int tree = sys::open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    // All below it, too: without root they cannot be taken apart.
+    constexpr unsigned kFlags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
+    const int tree = sys::open_tree(AT_FDCWD, "/", kFlags);
     return tree >= 0 && sys::mount_setattr(tree, MOUNT_ATTR_RDONLY) == 0;
 }
 
@@ -42,12 +46,14 @@ bool try_seccomp() {
     return ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0U, &action) == 0;
 }
 
+bool try_mount_proc() {
+    return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           ::mount("proc", "/proc", "proc", MS_NOSUID, "subset=pid") == 0;
+}
+
+/// In a pid namespace: without root only the one who owns that may mount its processes.
 bool try_proc_subset() {
-    if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-        return false;
-    }
-    return ::mount("proc", "/proc", "proc", MS_NOSUID, "subset=pid") == 0;
+    return ::unshare(CLONE_NEWNS | CLONE_NEWPID) == 0 && try_in_child(try_mount_proc);
 }
 
 bool try_clone3() {
@@ -68,7 +74,7 @@ bool try_memfd_noexec() {
 
 using F = KernelFeatures;
 constexpr std::array kFields = {
-    Field{"root", &F::root, nullptr, true},
+    Field{"root", &F::root, nullptr, false},
     Field{"user_namespace", &F::user_namespace, try_unshare<CLONE_NEWUSER>, true},
     Field{"pid_namespace", &F::pid_namespace, try_unshare<CLONE_NEWPID>, true},
     Field{"mount_namespace", &F::mount_namespace, try_unshare<CLONE_NEWNS>, true},
@@ -85,7 +91,8 @@ constexpr std::array kFields = {
     Field{"memfd_noexec", &F::memfd_noexec, try_memfd_noexec, false},
 };
 
-/// A child, so that nothing tried changes us.
+}  // namespace
+
 bool try_in_child(bool (*try_it)()) {
     const pid_t pid = ::fork();
     if (pid == 0) {
@@ -95,11 +102,9 @@ bool try_in_child(bool (*try_it)()) {
     return pid > 0 && ::waitpid(pid, &status, 0) == pid && status == 0;
 }
 
-}  // namespace
-
 KernelFeatures probe_kernel() {
     KernelFeatures features;
-    features.root = ::geteuid() == 0;
+    features.root = ::geteuid() == 0 && !is_in_user_namespace();
     for (const Field& field : kFields) {
         if (field.try_it != nullptr) {
             features.*field.member = try_in_child(field.try_it);
@@ -130,10 +135,10 @@ const char* find_missing(const KernelFeatures& features) noexcept {
             return field.name;
         }
     }
-    return features.cgroup_version == 0 ? "cgroup controllers" : nullptr;
+    return features.root && features.cgroup_version == 0 ? "cgroup controllers" : nullptr;
 }
 
-std::string to_json(const KernelFeatures& features) {
+std::string to_json(const KernelFeatures& features, std::uint32_t walls_missing) {
     std::ostringstream json;
     json << std::boolalpha << '{';
     for (const Field& field : kFields) {
@@ -141,7 +146,15 @@ std::string to_json(const KernelFeatures& features) {
     }
     json << "\"landlock_abi\": " << features.landlock_abi
          << ", \"cgroup_version\": " << features.cgroup_version << ", \"cgroup_controllers\": \""
-         << features.cgroup_controllers << "\", \"missing\": ";
+         << features.cgroup_controllers << "\", \"walls_missing\": [";
+    const char* separator = "";
+    for (const spawner::WallSpec& spec : spawner::kWalls) {
+        if ((walls_missing & spec.wall) != 0) {
+            json << separator << '"' << spec.name << '"';
+            separator = ", ";
+        }
+    }
+    json << "], \"missing\": ";
     if (const char* missing = find_missing(features)) {
         json << '"' << missing << '"';
     } else {

@@ -1,12 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace hako::sandbox {
 
-/// What this kernel offers; found once at start by trying, in a child process.
+/// What this kernel offers to this process; found once at start by trying, in a child process.
 struct KernelFeatures {
-    bool root = false;
+    bool root = false;  // of the machine, not of a user namespace
     bool user_namespace = false;
     bool pid_namespace = false;
     bool mount_namespace = false;
@@ -27,8 +28,11 @@ struct KernelFeatures {
 };
 
 [[nodiscard]] KernelFeatures probe_kernel();
+/// Whether `try_it` returns true, tried in a child so that nothing of it changes us.
+[[nodiscard]] bool try_in_child(bool (*try_it)());
 /// The name of a required feature that is missing, or null.
 [[nodiscard]] const char* find_missing(const KernelFeatures& features) noexcept;
-[[nodiscard]] std::string to_json(const KernelFeatures& features);
+/// `walls_missing`: bits of spawner::Wall.
+[[nodiscard]] std::string to_json(const KernelFeatures& features, std::uint32_t walls_missing);
 
 }  // namespace hako::sandbox

@@ -57,7 +57,7 @@ Result<void> make_channel(Record& record) {
     return record.doorbell && record.report ? Result<void>{} : fail_errno("eventfd");
 }
 
-Result<void> make_log_pipe(Record& record, std::uint32_t host_id) {
+Result<void> make_log_pipe(Record& record, const IdPlan& ids) {
     std::array<int, 2> fds{};
     if (::pipe2(fds.data(), O_CLOEXEC) != 0) {
         return fail_errno("pipe");
@@ -65,9 +65,12 @@ Result<void> make_log_pipe(Record& record, std::uint32_t host_id) {
     record.log_read.reset(fds[0]);
     record.log_write.reset(fds[1]);
     // The group may open it again by /dev/stdout and /dev/stderr, to write: an owner could also
-    // open the other end and take its log lines away from the engine.
+    // open the other end and take its log lines away from the engine. With one id for all the
+    // worker is the owner, whom the group's bits are not for.
     constexpr uid_t kKeepOwner = -1U;
-    if (::fchown(fds[1], kKeepOwner, host_id) != 0 || ::fchmod(fds[1], S_IWGRP) != 0 ||
+    const gid_t group = ids.worker(record.slot);
+    const mode_t mode = ids.is_shared ? S_IWUSR : S_IWGRP;
+    if (::fchown(fds[1], kKeepOwner, group) != 0 || ::fchmod(fds[1], mode) != 0 ||
         ::fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0) {
         return fail_errno("log pipe");
     }
@@ -148,7 +151,7 @@ void Record::clear_resources() noexcept {
     zygote_index = UINT32_MAX;
 }
 
-StepError make_resources(Record& record, const CgroupTree& tree, std::uint32_t host_id) {
+StepError make_resources(Record& record, const CgroupTree& tree, const IdPlan& ids) {
     auto cgroup = tree.make(record.slot);
     if (!cgroup) {
         return {.step = Step::kMakeCgroup, .sys_errno = cgroup.error().sys_errno};
@@ -157,7 +160,7 @@ StepError make_resources(Record& record, const CgroupTree& tree, std::uint32_t h
     if (auto made = make_channel(record); !made) {
         return {.step = Step::kMakeChannel, .sys_errno = made.error().sys_errno};
     }
-    if (auto made = make_log_pipe(record, host_id); !made) {
+    if (auto made = make_log_pipe(record, ids); !made) {
         return {.step = Step::kMakePipe, .sys_errno = made.error().sys_errno};
     }
     return {};

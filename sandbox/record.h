@@ -7,6 +7,7 @@
 #include "engine/base/unique_fd.h"
 #include "engine/wire/spawner_protocol.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/settings.h"
 #include "sandbox/steps.h"
 #include "sandbox/zygote_protocol.h"
 
@@ -59,9 +60,7 @@ struct Record {
 };
 
 /// The spawner's side of a new sandbox: cgroup leaf, channel, doorbell, log pipe, report eventfd.
-[[nodiscard]] StepError make_resources(
-    Record& record, const CgroupTree& tree, std::uint32_t host_id
-);
+[[nodiscard]] StepError make_resources(Record& record, const CgroupTree& tree, const IdPlan& ids);
 
 /// Gives a blank its code, layers and limits, and tells its worker. `code_dir` and `own_mounts` are
 /// the directory of code packages and the spawner's own mount namespace.

@@ -50,10 +50,11 @@ void log_line(const char* format, ...) {
     std::fprintf(stderr, "hako-spawner: %s\n", text.data());
 }
 
-Spawner::Spawner(Settings settings, CgroupTree tree, std::uint32_t leftovers_count)
+Spawner::Spawner(Settings settings, CgroupTree tree, Found found)
     : settings_(std::move(settings)),
       tree_(std::move(tree)),
-      leftovers_count_(leftovers_count),
+      leftovers_count_(found.leftovers_count),
+      walls_missing_(found.walls_missing),
       records_(settings_.slots_max) {
     for (std::uint32_t slot = settings_.slots_max; slot-- > 0;) {
         records_[slot].slot = slot;
@@ -360,6 +361,10 @@ void Spawner::announce_start() {
     started_ = true;
     Started message;
     message.features = tree_.features() | kFeatureNetNamespace;
+    if (settings_.in_user_namespace) {
+        message.features |= kFeatureUserNamespace;
+    }
+    message.walls_missing = walls_missing_;
     if (runtime_available(RuntimeKind::kPython)) {
         message.features |= kFeaturePython;
     }

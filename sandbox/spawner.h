@@ -21,7 +21,12 @@ namespace hako::sandbox {
 /// spawner_end.cc how it goes, spawner_helpers.cc zygotes and the namespace helper.
 class Spawner {
 public:
-    Spawner(Settings settings, CgroupTree tree, std::uint32_t leftovers_count);
+    /// What the engine is told of the start.
+    struct Found {
+        std::uint32_t leftovers_count = 0;
+        std::uint32_t walls_missing = 0;  // bits of spawner::Wall
+    };
+    Spawner(Settings settings, CgroupTree tree, Found found);
 
     /// Serves until the engine goes away (kExitOk) or something makes it impossible. Every sandbox
     /// and cgroup is gone when it returns.
@@ -90,6 +95,7 @@ private:
     void on_zygote_gone(std::uint32_t index);
     void adopt_orphan(Record& record);
     void reap_unknown();
+    void kill_unknown();
     [[nodiscard]] Zygote* pick_zygote(spawner::RuntimeKind runtime);
     [[nodiscard]] bool runtime_available(spawner::RuntimeKind runtime) const;
     void stop_helpers();
@@ -97,6 +103,7 @@ private:
     Settings settings_;
     CgroupTree tree_;
     std::uint32_t leftovers_count_;
+    std::uint32_t walls_missing_;
     UniqueFd epoll_;
     UniqueFd signals_;
     UniqueFd own_mounts_;

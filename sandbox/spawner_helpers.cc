@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <fstream>
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -38,7 +40,11 @@ void end_process(ChildProcess& process) {
 }  // namespace
 
 Result<void> Spawner::start_helper() {
-    TRY_ASSIGN(helper_, ChildProcess::start("/proc/self/exe", {"--namespace-helper"}));
+    std::vector<std::string> arguments = {"--namespace-helper"};
+    if (settings_.in_user_namespace) {
+        arguments.emplace_back("--in-user-namespace");
+    }
+    TRY_ASSIGN(helper_, ChildProcess::start("/proc/self/exe", std::move(arguments)));
     watch(helper_.socket.get(), Source::kHelper, 0);
     return {};
 }
@@ -51,6 +57,9 @@ Result<void> Spawner::start_zygote(std::uint32_t index) {
     }
     if (!settings_.runtime_dir.empty()) {
         arguments.insert(arguments.end(), {"--runtime-dir", settings_.runtime_dir});
+    }
+    if (settings_.in_user_namespace) {
+        arguments.emplace_back("--user-namespace");
     }
     const std::string& path = zygote.python ? settings_.python_zygote : settings_.native_zygote;
     TRY_ASSIGN(zygote.process, ChildProcess::start(path, std::move(arguments)));
@@ -128,7 +137,24 @@ void Spawner::adopt_orphan(Record& record) {
             return;
         }
     }
+    if (tree_.hierarchies().empty()) {
+        kill_unknown();
+    }
     make_failed(record, {.step = Step::kZygoteGone, .sys_errno = EPIPE});
+}
+
+/// Without cgroups to look in: every child that nobody has told us about. What another zygote is
+/// making just now may be among them; that make then fails and is made again.
+void Spawner::kill_unknown() {
+    std::ifstream children("/proc/thread-self/children");
+    for (int pid = 0; children >> pid;) {
+        const auto is_zygote = [pid](const Zygote& zygote) { return zygote.process.pid == pid; };
+        const auto is_sandbox = [pid](const Record& record) { return record.init_pid == pid; };
+        if (pid != helper_.pid && std::ranges::none_of(zygotes_, is_zygote) &&
+            std::ranges::none_of(records_, is_sandbox)) {
+            (void)::kill(pid, SIGKILL);  // a child that we have not reaped: it is still itself
+        }
+    }
 }
 
 /// Children that a dead zygote cloned and never told us about, once they have ended.

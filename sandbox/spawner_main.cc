@@ -1,25 +1,17 @@
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <getopt.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#include "engine/base/clock.h"
-#include "sandbox/keeper.h"
 #include "sandbox/namespace_helper.h"
-#include "sandbox/probe.h"
 #include "sandbox/spawner.h"
+#include "sandbox/start.h"
 
 namespace {
 
@@ -27,7 +19,7 @@ using namespace hako;
 using namespace hako::sandbox;
 
 constexpr const char* kHelp =
-    "hako-spawner: builds and ends sandboxes for the hako engine (started by it, as root)\n"
+    "hako-spawner: builds and ends sandboxes for the hako engine, which starts it\n"
     "\n"
     "  --keeper-fd N              be the keeper: start the spawner with all other options, again\n"
     "                             whenever it dies, and pass the engine its sockets over N\n"
@@ -41,6 +33,7 @@ constexpr const char* kHelp =
     "  --runtime-dir DIR          bound read-only at /var/runtime\n"
     "  --seccomp-bpf FILE         filter for functions instead of the built-in one\n"
     "  --uid-base N               first host uid and gid of sandboxes (default 1879048192)\n"
+    "  --mapped-ids N             we are root in a user namespace; ids 1..N of it are ours\n"
     "  --slots N                  sandboxes at most, 1..65536 (default 4096)\n"
     "  --cpu-cap                  limit CPU time to memory / 1769 MB of a core\n"
     "  --prefer-engine            CPU weight above all sandboxes for the engine and self\n"
@@ -48,7 +41,8 @@ constexpr const char* kHelp =
     "  --probe [--json]           print kernel features and exit\n"
     "  --help\n"
     "\n"
-    "Exit codes: 0 the engine went away, 2 usage, 3 not root, 4 kernel feature missing,\n"
+    "Exit codes: 0 the engine went away, 2 usage, 3 not root and no user namespace that is of\n"
+    "use, 4 kernel feature missing,\n"
     "5 cgroup tree in use, 6 system error, 7 native zygote does not start, 8 bad packet.\n"
     "The keeper's: 0 the engine went away, else that of the last spawner when it gives up.\n";
 
@@ -71,6 +65,8 @@ enum Option : int {
     kJson,
     kHelpOption,
     kNamespaceHelper,
+    kInUserNamespace,
+    kMappedIds,
     kControlFd,
 };
 
@@ -93,6 +89,8 @@ constexpr option kOptions[] = {
     {"json", no_argument, nullptr, kJson},
     {"help", no_argument, nullptr, kHelpOption},
     {"namespace-helper", no_argument, nullptr, kNamespaceHelper},
+    {"in-user-namespace", no_argument, nullptr, kInUserNamespace},
+    {"mapped-ids", required_argument, nullptr, kMappedIds},
     {"control-fd", required_argument, nullptr, kControlFd},
     {nullptr, 0, nullptr, 0},
 };
@@ -167,7 +165,7 @@ bool parse_option(Arguments& arguments, int which, const char* value) {
             settings.seccomp_bpf = value;
             return true;
         case kUidBase:
-            return parse_number(value, 100'000U, 0xfff00000U - 2 * kSlotsMax, settings.uid_base);
+            return parse_number(value, 100'000U, 0xfff00000U - 2 * kSlotsMax, settings.ids.base);
         case kSlots:
             return parse_number(value, 1U, kSlotsMax, settings.slots_max);
         case kCpuCap:
@@ -184,6 +182,11 @@ bool parse_option(Arguments& arguments, int which, const char* value) {
             return arguments.help = true;
         case kNamespaceHelper:
             return arguments.namespace_helper = true;
+        case kInUserNamespace:
+            return settings.in_user_namespace = true;
+        case kMappedIds:
+            settings.mapped_ids_count = 0;
+            return parse_number(value, 0U, 2 * kSlotsMax, *settings.mapped_ids_count);
         case kControlFd:
             return parse_number(value, 3, 1 << 20, arguments.control_fd);
         default:
@@ -218,81 +221,18 @@ void add_default_zygotes(Settings& settings) {
     }
 }
 
-int complain(int exit_code, const char* text, const char* detail) {
-    log_line("%s: %s", text, detail);
-    return exit_code;
-}
-
-/// Descriptors: a dozen per blank, a handful per live sandbox; as many as the kernel allows.
-void raise_descriptor_limit() {
-    rlim_t most = 1U << 20U;
-    std::ifstream("/proc/sys/fs/nr_open") >> most;
-    rlimit limit{.rlim_cur = most, .rlim_max = most};
-    if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        return;
-    }
-    // Root without CAP_SYS_RESOURCE: up to the hard limit.
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-    }
-    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        log_line("cannot raise the descriptor limit: %s", std::strerror(errno));
-    }
-}
-
 /// Every option but --keeper-fd, which getopt has accepted in one of its two forms.
-int keep(const Arguments& arguments, char** argv) {
-    KeeperOptions options{
-        .control_fd = arguments.keeper_fd, .cgroup = arguments.settings.cgroup, .arguments = {}
-    };
+std::vector<std::string> arguments_of_spawner(char** argv) {
+    std::vector<std::string> arguments;
     for (char** argument = argv + 1; *argument != nullptr; ++argument) {
         const std::string_view text(*argument);
         if (text == "--keeper-fd") {
             ++argument;  // its value
         } else if (!text.starts_with("--keeper-fd=")) {
-            options.arguments.emplace_back(text);
+            arguments.emplace_back(text);
         }
     }
-    return run_keeper(std::move(options));
-}
-
-int serve(Settings settings) {
-    (void)::prctl(PR_SET_NAME, "hako-spawner", 0, 0, 0);  // the keeper runs /proc/self/exe
-    const KernelFeatures features = probe_kernel();
-    if (!features.root) {
-        return complain(kExitNotRoot, "must be started as root", "uid is not 0");
-    }
-    if (const char* missing = find_missing(features)) {
-        return complain(kExitKernel, "the kernel lacks", missing);
-    }
-    raise_descriptor_limit();
-    auto tree = CgroupTree::open(settings.cgroup);
-    if (!tree) {
-        const Error& error = tree.error();
-        const int code = error.code == Errc::kExists        ? kExitInUse
-                         : error.code == Errc::kUnsupported ? kExitKernel
-                                                            : kExitSystem;
-        return complain(
-            code,
-            error.what,
-            error.sys_errno != 0 ? std::strerror(error.sys_errno) : settings.cgroup.c_str()
-        );
-    }
-    const auto leftovers = tree->remove_leftovers(now_us() + 10'000'000);
-    if (!leftovers) {
-        return complain(kExitSystem, leftovers.error().what, settings.cgroup.c_str());
-    }
-    if (settings.cpu_cap && !tree->enable_cpu_cap()) {
-        return complain(kExitKernel, "the kernel lacks", "CPU bandwidth control (--cpu-cap)");
-    }
-    if (settings.prefer_engine) {
-        const int engine_pid = settings.engine_pid != 0 ? settings.engine_pid : ::getppid();
-        if (auto preferred = tree->prefer({engine_pid, ::getpid()}); !preferred) {
-            log_line("no CPU weight of its own for the engine: %s", preferred.error().what);
-        }
-    }
-    Spawner spawner(std::move(settings), std::move(*tree), *leftovers);
-    return spawner.run();
+    return arguments;
 }
 
 }  // namespace
@@ -308,23 +248,21 @@ int main(int argc, char** argv) {
         return kExitOk;
     }
     if (arguments->namespace_helper) {
-        return run_namespace_helper(arguments->control_fd);
+        return run_namespace_helper(arguments->control_fd, arguments->settings.in_user_namespace);
     }
     if (arguments->probe) {
-        const KernelFeatures features = probe_kernel();
-        const std::string json = to_json(features);
-        std::puts(json.c_str());
-        return find_missing(features) == nullptr ? kExitOk : kExitKernel;
+        return print_probe(std::move(arguments->settings));
     }
     const bool has_socket = arguments->settings.engine_fd >= 0 || arguments->keeper_fd >= 0;
     if (!has_socket || arguments->settings.code_dir.empty()) {
-        return complain(
-            kExitUsage, "missing option", "--code-dir and --keeper-fd or --engine-fd are required"
-        );
+        log_line("missing option: --code-dir and --keeper-fd or --engine-fd are required");
+        return kExitUsage;
     }
     if (arguments->keeper_fd >= 0) {
-        return keep(*arguments, argv);
+        return keep_spawner(
+            std::move(arguments->settings), arguments->keeper_fd, arguments_of_spawner(argv)
+        );
     }
     add_default_zygotes(arguments->settings);
-    return serve(std::move(arguments->settings));
+    return serve_engine(std::move(arguments->settings));
 }

@@ -135,8 +135,7 @@ std::optional<StepError> Spawner::begin_make(RuntimeKind runtime) {
     }
     record->runtime = runtime;
     ++making_count_[static_cast<std::size_t>(runtime)];
-    const std::uint32_t host_id = settings_.uid_base + record->slot;
-    if (const StepError error = make_resources(*record, tree_, host_id);
+    if (const StepError error = make_resources(*record, tree_, settings_.ids);
         error.step != Step::kNone) {
         make_failed(*record, error);
         return error;
@@ -145,7 +144,7 @@ std::optional<StepError> Spawner::begin_make(RuntimeKind runtime) {
         .slot = record->slot,
         .generation = record->generation,
         .want_user = record->user_namespace ? 0U : 1U,
-        .host_id = host_id,
+        .host_id = settings_.ids.worker(record->slot),
     };
     if (auto sent = send_struct(helper_.socket.get(), request); !sent) {
         const StepError error{.step = Step::kMakeNamespaces, .sys_errno = sent.error().sys_errno};
@@ -203,7 +202,8 @@ StepError Spawner::send_plan(Record& record) {
         .slot = record.slot,
         .generation = record.generation,
         .runtime = record.runtime,
-        .init_id = settings_.uid_base + kSlotsMax + record.slot,
+        .init_id = settings_.ids.init(record.slot),
+        .shares_id = settings_.ids.is_shared ? 1U : 0U,
         .join_fds_count = static_cast<std::uint32_t>(join.size()),
         .join_by_clone = tree_.version() == 2 ? 1U : 0U,
     };

@@ -28,11 +28,13 @@ inline int move_mount(int fd, const char* to) noexcept {
         ::syscall(SYS_move_mount, fd, "", -100 /* AT_FDCWD */, to, MOVE_MOUNT_F_EMPTY_PATH)
     );
 }
-inline int mount_setattr(int fd, std::uint64_t attributes) noexcept {
+inline int mount_setattr(int fd, std::uint64_t attributes, unsigned flags = 0) noexcept {
     mount_attr attr{};
     attr.attr_set = attributes;
     constexpr unsigned kEmptyPath = 0x1000;  // AT_EMPTY_PATH
-    return static_cast<int>(::syscall(SYS_mount_setattr, fd, "", kEmptyPath, &attr, sizeof(attr)));
+    return static_cast<int>(
+        ::syscall(SYS_mount_setattr, fd, "", kEmptyPath | flags, &attr, sizeof(attr))
+    );
 }
 inline int close_from(unsigned first) noexcept {
     return static_cast<int>(::syscall(SYS_close_range, first, ~0U, 0U));

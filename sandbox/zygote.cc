@@ -35,6 +35,7 @@ struct Options {
     int control_fd = -1;
     std::string seccomp_bpf;
     std::string runtime_dir;
+    bool user_namespace = false;
 };
 
 bool parse_options(int argc, char** argv, Options& options) {
@@ -42,6 +43,7 @@ bool parse_options(int argc, char** argv, Options& options) {
         {"control-fd", required_argument, nullptr, 'c'},
         {"seccomp-bpf", required_argument, nullptr, 's'},
         {"runtime-dir", required_argument, nullptr, 'r'},
+        {"user-namespace", no_argument, nullptr, 'u'},
         {nullptr, 0, nullptr, 0},
     };
     for (int c = 0; (c = ::getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
@@ -55,6 +57,9 @@ bool parse_options(int argc, char** argv, Options& options) {
             case 'r':
                 options.runtime_dir = optarg;
                 break;
+            case 'u':
+                options.user_namespace = true;
+                break;
             default:
                 return false;
         }
@@ -62,13 +67,21 @@ bool parse_options(int argc, char** argv, Options& options) {
     return options.control_fd > 2 && optind == argc;
 }
 
+/// Who may not raise a limit stays at what it has, which is lower.
 Result<void> limit(decltype(RLIMIT_CORE) resource, rlim_t value) {
-    const rlimit both{.rlim_cur = value, .rlim_max = value};
+    rlimit both{.rlim_cur = value, .rlim_max = value};
+    if (::setrlimit(resource, &both) == 0) {
+        return {};
+    }
+    if (errno != EPERM || ::getrlimit(resource, &both) != 0) {
+        return fail_errno("setrlimit");
+    }
+    both.rlim_cur = both.rlim_max;
     return ::setrlimit(resource, &both) == 0 ? Result<void>{} : fail_errno("setrlimit");
 }
 
 /// Everything a sandbox can inherit instead of doing it itself, once per zygote.
-Result<void> set_inherited_state() {
+Result<void> set_inherited_state(const Options& options) {
     if (::unshare(CLONE_NEWUTS) != 0 || ::sethostname("sandbox", 7) != 0 ||
         ::setdomainname("localdomain", 11) != 0) {
         return fail_errno("hostname");
@@ -78,7 +91,9 @@ Result<void> set_inherited_state() {
     if (::syscall(SYS_keyctl, kJoinSessionKeyring, nullptr) < 0 && errno != ENOSYS) {
         return fail_errno("session keyring");
     }
-    if (::setgroups(0, nullptr) != 0) {
+    // An ordinary user may leave its groups only if it has subordinate ones (user_namespaces(7));
+    // where that matters the spawner reports it as a missing wall.
+    if (::setgroups(0, nullptr) != 0 && !(options.user_namespace && errno == EPERM)) {
         return fail_errno("setgroups");
     }
     if (::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0) {
@@ -177,6 +192,12 @@ Made clone_sandbox(const ChildContext& context) {
 }
 
 Result<void> serve(int control, ChildContext& context) {
+    // Our parent until it dies: then PR_SET_PDEATHSIG has ended us before the number means another.
+    const UniqueFd spawner(sys::pidfd_open(::getppid()));
+    if (!spawner) {
+        return fail_errno("pidfd_open of the spawner");
+    }
+    context.spawner_pidfd = spawner.get();
     TRY(send_struct(control, Made{.slot = kHello}));
     for (;;) {
         ReceivedPacket packet;  // closes what the sandbox got when the turn ends
@@ -194,8 +215,10 @@ Result<void> prepare(const Options& options, std::vector<sock_filter>& own_filte
         TRY_ASSIGN(own_filter, read_filter(options.seccomp_bpf.c_str()));
     }
     TRY(prefer_as_oom_victim());
-    TRY(enter_root_template(options.runtime_dir));
-    TRY(set_inherited_state());
+    TRY(enter_root_template(
+        {.runtime_dir = options.runtime_dir, .in_user_namespace = options.user_namespace}
+    ));
+    TRY(set_inherited_state(options));
     return fill_low_fds();
 }
 
@@ -221,6 +244,7 @@ int run_zygote(int argc, char** argv, const ZygoteHooks& hooks) {
     context.worker_filter = own_filter.empty() ? function_filter() : std::span(own_filter);
     context.init_filter = init_filter();
     context.hooks = &hooks;
+    context.in_user_namespace = options.user_namespace;
     const auto end = serve(options.control_fd, context);
     return end.error().code == Errc::kClosed ? 0 : complain(end.error());
 }

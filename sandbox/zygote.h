@@ -18,7 +18,8 @@ struct ZygoteHooks {
 /// The main loop of a zygote: moves into the synthetic root, then makes one sandbox per plan the
 /// spawner sends, until the spawner goes away. Call it from main() in a process with one thread
 /// and everything preloaded. Returns an exit status.
-/// Options: --control-fd N, --seccomp-bpf FILE, --runtime-dir DIR (bound at /var/runtime).
+/// Options: --control-fd N, --seccomp-bpf FILE, --runtime-dir DIR (bound at /var/runtime),
+/// --user-namespace (the spawner is root in one only).
 int run_zygote(int argc, char** argv, const ZygoteHooks& hooks);
 
 }  // namespace hako::sandbox

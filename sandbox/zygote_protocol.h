@@ -21,7 +21,8 @@ struct Plan {
     std::uint32_t slot = 0;
     std::uint32_t generation = 0;
     spawner::RuntimeKind runtime = spawner::RuntimeKind::kNative;
-    std::uint32_t init_id = 0;  // host uid and gid of init; not mapped inside
+    std::uint32_t init_id = 0;    // host uid and gid of init; not mapped inside
+    std::uint32_t shares_id = 0;  // there is one host id for all: init keeps it
     std::uint32_t join_fds_count = 0;
     std::uint32_t join_by_clone = 0;  // v2: the one join descriptor is for CLONE_INTO_CGROUP
 };

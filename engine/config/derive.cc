@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "engine/config/tcp_address.h"
+#include "engine/wire/walls.h"
 
 namespace hako::config {
 
@@ -19,8 +20,6 @@ namespace {
 
 constexpr std::string_view kSystemState = "/var/lib/hako";
 constexpr std::string_view kSystemSocket = "/run/hako/hako.sock";
-// Outside of every range that Debian, systemd or a directory service hands out.
-constexpr std::string_view kEngineUid = "1999999999";
 // Accepting, the spawner's answers, the ledger, the logs, collecting code, the drain.
 constexpr std::uint64_t kOwnFibers = 64;
 constexpr std::size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
@@ -61,12 +60,22 @@ bool is_region(std::string_view text) {
     });
 }
 
-bool is_cgroup_name(std::string_view text) {
+bool is_cgroup_part(std::string_view text) {
     return !text.empty() && text.size() <= 64 && text.front() != '.' &&
            std::ranges::all_of(text, [](char c) {
                return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '_' || c == '.';
+                      c == '-' || c == '_' || c == '.' || c == '@' || c == ':';
            });
+}
+
+bool is_cgroup_name(std::string_view text) {
+    for (std::size_t slash = 0; (slash = text.find('/')) != std::string_view::npos;) {
+        if (!is_cgroup_part(text.substr(0, slash))) {
+            return false;
+        }
+        text.remove_prefix(slash + 1);
+    }
+    return is_cgroup_part(text);
 }
 
 bool is_account(std::string_view text) {
@@ -109,7 +118,7 @@ void derive(Settings& settings, const ParseWorld& world) {
         settings.organization.clear();
     }
     if (settings.engine_user.empty() && world.is_root) {
-        settings.engine_user = world.has_hako_user ? "hako" : std::string(kEngineUid);
+        settings.engine_user = world.has_hako_user ? "hako" : std::to_string(kEngineUid);
     }
     if (settings.code_s3_region.empty()) {
         settings.code_s3_region = settings.region;
@@ -179,7 +188,18 @@ std::optional<std::string> check(const Settings& settings) {
         return fault("region", settings.region, "a region like us-east-1");
     }
     if (!is_cgroup_name(settings.cgroup)) {
-        return fault("cgroup", settings.cgroup, "1..64 letters, digits, '-', '_' or '.'");
+        return fault(
+            "cgroup",
+            settings.cgroup,
+            "1..64 letters, digits, '-', '_', '.', '@' or ':', or several such with '/' between"
+        );
+    }
+    if (!spawner::parse_walls(settings.allow_missing_walls)) {
+        return fault(
+            "allow_missing_walls",
+            settings.allow_missing_walls,
+            fmt::format("'all' or some of {}", spawner::wall_names(UINT32_MAX))
+        );
     }
     if (settings.function_concurrency &&
         *settings.function_concurrency > settings.concurrency_max) {

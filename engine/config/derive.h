@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -7,6 +8,10 @@
 #include "engine/config/settings.h"
 
 namespace hako::config {
+
+/// What the engine becomes when started as root and nobody says otherwise; outside of every range
+/// that Debian, systemd or a directory service hands out.
+inline constexpr std::uint32_t kEngineUid = 1999999999;
 
 /// Fills in what depends on other settings or the machine and was not given.
 void derive(Settings& settings, const ParseWorld& world);

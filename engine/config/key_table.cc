@@ -55,7 +55,9 @@ constexpr std::array kKeys = {
     Key{.name = "cgroup",
         .field = &S::cgroup,
         .derived = "hako- and a hash of the state directory",
-        .help = "Name of the control group below which each sandbox gets its own."},
+        .help = "Name of the control group below which each sandbox gets its own; with slashes a "
+                "path below each mount point. Without root it is looked for below the control "
+                "group the engine is in, then below the mount points."},
     Key{.name = "code_bucket_dir",
         .field = &S::code_bucket_dir,
         .fallback = "none",
@@ -93,6 +95,12 @@ constexpr std::array kKeys = {
         .min = 65536,
         .max = 2147000000,
         .help = "First user id of the range that sandboxes are mapped to; nobody else may use it."},
+    Key{.name = "allow_missing_walls",
+        .field = &S::allow_missing_walls,
+        .derived = "none: the engine refuses to start where a wall is missing",
+        .help = "Walls without which functions run all the same, between commas, or all. Names: "
+                "not-root, own-ids, groups, core-handler, memory-limit, cpu-share, process-count, "
+                "freezer; `hako doctor` says which are missing and what that means."},
     Key{.section = "Instances",
         .name = "pool_native",
         .field = &S::pool_native,

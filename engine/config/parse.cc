@@ -18,6 +18,7 @@
 #include <CLI/CLI.hpp>
 
 #include "engine/base/ensure.h"
+#include "engine/base/id_map.h"
 #include "engine/base/result.h"
 #include "engine/config/derive.h"
 #include "engine/config/keys.h"
@@ -232,7 +233,8 @@ ParseOutcome parse(int argc, const char* const* argv) {
             .err = std::cerr,
             .binary_dir = own_directory(),
             .home = home == nullptr ? "" : home,
-            .is_root = geteuid() == 0,
+            // Root of a user namespace without that id is an ordinary user outside.
+            .is_root = geteuid() == 0 && has_ids(kEngineUid, 1),
             .has_hako_user = getpwnam("hako") != nullptr,
         }
     );

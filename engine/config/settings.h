@@ -31,6 +31,7 @@ struct Settings {
     std::string region;
     std::string engine_user;  // name or number; empty: stay who we are (not root)
     std::uint32_t sandbox_uid_base = 0;
+    std::string allow_missing_walls;  // names of engine/wire/walls.h between commas, or "all"
     // Instances
     std::uint32_t pool_native = 0;
     std::uint32_t pool_executable = 0;

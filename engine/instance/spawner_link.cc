@@ -140,6 +140,9 @@ void SpawnerLink::keeper_loop() {
 
 Result<void> SpawnerLink::handle_keeper(Packet& packet) {
     TRY_ASSIGN(const spawner::KeeperMessage message, packet.as<spawner::KeeperMessage>());
+    if (message.op == spawner::KeeperOp::kGaveUp) {
+        last_wait_status_ = message.previous_wait_status;
+    }
     if (message.op != spawner::KeeperOp::kSpawnerBegun || packet.fds_count != 1) {
         return fail(Errc::kClosed, "the keeper has given up");
     }

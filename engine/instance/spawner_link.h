@@ -68,6 +68,8 @@ public:
     [[nodiscard]] const spawner::Started& started() const noexcept { return started_; }
     [[nodiscard]] std::uint64_t features() const noexcept { return started_.features; }
     [[nodiscard]] std::int32_t spawner_pid() const noexcept { return present_.pid; }
+    /// Of the last spawner, as of waitpid(2), once the keeper has given up; else 0.
+    [[nodiscard]] std::int32_t last_wait_status() const noexcept { return last_wait_status_; }
     /// From 1; how many spawners there were.
     [[nodiscard]] std::uint32_t spawner_number() const noexcept { return present_.number; }
 
@@ -106,6 +108,7 @@ private:
     Spawner next_;  // told by the keeper, not taken yet
     spawner::Started started_;
     std::uint32_t drops_count_ = 0;
+    std::int32_t last_wait_status_ = 0;
     bool up_ = false;    // the present spawner has reported its start
     bool lost_ = false;  // there will be no other
     fiber::FiberId reader_;

@@ -12,6 +12,10 @@ enum class KeeperOp : std::uint32_t {
     kGaveUp = 202,        // no spawner stays up: the keeper ends
 };
 
+/// Exit status of a spawner that was started without root where an ordinary user can build no
+/// sandboxes: user namespaces are forbidden, or of no use.
+inline constexpr int kSpawnerExitNoNamespace = 3;
+
 struct KeeperMessage {
     KeeperOp op = KeeperOp::kSpawnerBegun;
     std::uint32_t spawner_number = 0;       // the first one is 1

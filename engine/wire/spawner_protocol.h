@@ -80,7 +80,9 @@ enum Feature : std::uint64_t {
     kFeatureMemoryPeakReset = 1U << 6U,  // writing to the memory_peak descriptor resets it
     kFeatureNetNamespace = 1U << 7U,
     kFeatureSwapLimit = 1U << 8U,
-    kFeaturePython = 1U << 9U,  // the Python zygote is up
+    kFeaturePython = 1U << 9U,          // the Python zygote is up
+    kFeatureUserNamespace = 1U << 10U,  // all is built in a user namespace, without root
+    kFeatureCpuTime = 1U << 11U,
 };
 
 struct Started {
@@ -88,7 +90,7 @@ struct Started {
     std::uint32_t protocol_version = kProtocolVersion;
     std::uint64_t features = 0;
     std::uint32_t leftovers_removed_count = 0;  // sandboxes of a crashed run that were cleaned up
-    std::uint32_t reserved = 0;
+    std::uint32_t walls_missing = 0;            // bits of Wall (walls.h)
 };
 
 /// Descriptors that come with a successful Acquired, in this order. An absent one is not sent and

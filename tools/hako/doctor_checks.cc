@@ -245,7 +245,7 @@ void check_cgroup_files(int cgroup_version, std::vector<DoctorCheck>& checks) {
          is_delegated,
          false,
          own,
-         "this user cannot make cgroups: the engine has to be started as root"}
+         "this user cannot make cgroups here: without root, functions have no limits"}
     );
     // v2 files that every cgroup but the root has.
     const bool peak = cgroup_version == 1 ? has_write_bit(own + "/memory.max_usage_in_bytes")
@@ -270,6 +270,13 @@ void check_kernel_files(std::vector<DoctorCheck>& checks) {
          false,
          "",
          "nothing as root; an ordinary user can build no sandbox"}
+    );
+    checks.push_back(
+        {"newuidmap, newgidmap",
+         ::access("/usr/bin/newuidmap", X_OK) == 0 && ::access("/usr/bin/newgidmap", X_OK) == 0,
+         false,
+         "/usr/bin",
+         "nothing as root; else sandboxes share the engine's user id (package uidmap)"}
     );
     checks.push_back(
         {"cpu_dma_latency",

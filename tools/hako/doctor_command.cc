@@ -16,6 +16,7 @@
 #include <CLI/App.hpp>
 
 #include "engine/base/unique_fd.h"
+#include "engine/wire/walls.h"
 #include "tools/hako/context.h"
 #include "tools/hako/doctor_checks.h"
 #include "tools/hako/json.h"
@@ -35,7 +36,9 @@ struct Feature {
 };
 constexpr const char* kNothing = "nothing: a wall would be missing";
 constexpr std::array kFeatures = {
-    Feature{"root", "root", true, "nothing: the spawner refuses to start as another user"},
+    Feature{
+        "root", "root", false, "user namespaces, and the cgroups that are delegated to this user"
+    },
     Feature{"user_namespace", "user namespaces", true, kNothing},
     Feature{"pid_namespace", "pid namespaces", true, kNothing},
     Feature{"mount_namespace", "mount namespaces", true, kNothing},
@@ -54,7 +57,8 @@ constexpr std::array kFeatures = {
 
 struct Report {
     std::vector<DoctorCheck> checks;
-    std::string reason;  ///< why hako cannot run; empty if it can
+    std::uint32_t walls_missing = 0;  ///< bits of spawner::Wall
+    std::string reason;               ///< why hako cannot run; empty if it can
 };
 
 /// Standard output of a program that ends soon; an error text in `fault` if it cannot be had.
@@ -116,6 +120,20 @@ void add_controllers(const std::string& controllers, std::vector<DoctorCheck>& c
     }
 }
 
+/// What the spawner would build sandboxes without, when this user starts it.
+void add_walls(simdjson::dom::element probe, Report& report) {
+    simdjson::dom::array names;
+    if (probe["walls_missing"].get(names) != simdjson::SUCCESS) {
+        return;
+    }
+    for (const simdjson::dom::element item : names) {
+        std::string_view name;
+        const bool is_text = item.get(name) == simdjson::SUCCESS;
+        const spawner::WallSpec* spec = is_text ? spawner::find_wall(name) : nullptr;
+        report.walls_missing |= spec == nullptr ? 0U : spec->wall;
+    }
+}
+
 /// Takes over what the spawner found; a feature this program does not know is shown by its key.
 void add_probe(simdjson::dom::element probe, Report& report) {
     // Named: a range made of a temporary would not outlive the head of the loop in C++23's GCC 12.
@@ -150,17 +168,22 @@ void add_probe(simdjson::dom::element probe, Report& report) {
     report.checks.push_back(
         {"cgroups",
          version > 0,
-         true,
+         false,
          version > 0 ? fmt::format("v{}", version) : "",
-         "nothing: functions would have no limits"}
+         "nothing as root; without it functions have no limits"}
     );
     if (version > 0) {
         add_controllers(text_at(probe, "cgroup_controllers"), report.checks);
     }
     check_cgroup_files(static_cast<int>(version), report.checks);
+    add_walls(probe, report);
     if (const std::string missing = text_at(probe, "missing"); !missing.empty()) {
-        report.reason = missing == "root" ? "the engine has to be started as root"
-                                          : fmt::format("the kernel lacks {}", missing);
+        bool is_root = false;
+        const bool is_ordinary = probe["root"].get(is_root) == simdjson::SUCCESS && !is_root;
+        report.reason =
+            is_ordinary
+                ? fmt::format("without root this machine refuses {}: start it as root", missing)
+                : fmt::format("the kernel lacks {}", missing);
     }
 }
 
@@ -211,6 +234,18 @@ void print_json(const Report& report, const std::string& kernel) {
         one.key("value").text(check.value).key("instead").text(check.instead).end_object();
         list += (list.empty() ? "" : ",") + one.str();
     }
+    json.raw("[" + list + "]").key("walls_missing");
+    list.clear();
+    for (const spawner::WallSpec& spec : spawner::kWalls) {
+        if ((report.walls_missing & spec.wall) != 0) {
+            JsonWriter one;
+            one.begin_object().key("name").text(std::string(spec.name));
+            one.key("is_wall").boolean(spec.is_wall);
+            one.key("missing").text(std::string(spec.missing));
+            one.key("instead").text(std::string(spec.instead)).end_object();
+            list += (list.empty() ? "" : ",") + one.str();
+        }
+    }
     json.raw("[" + list + "]").end_object();
     write_out(json.str() + "\n");
 }
@@ -222,10 +257,27 @@ void print_table(const Context& context, const Report& report, const std::string
         table.add({check.name, there, check.value, check.there ? "" : check.instead});
     }
     table.print(context);
-    write_out(
-        report.reason.empty() ? fmt::format("\nhako can run here (Linux {}).\n", kernel)
-                              : fmt::format("\nhako cannot run: {}.\n", report.reason)
-    );
+    if (!report.reason.empty()) {
+        write_out(fmt::format("\nhako cannot run: {}.\n", report.reason));
+        return;
+    }
+    write_out(fmt::format("\nhako can run here (Linux {}).\n", kernel));
+    if (report.walls_missing == 0) {
+        write_out("No wall is missing.\n");
+        return;
+    }
+    write_out("Started by this user, sandboxes lack:\n");
+    for (const spawner::WallSpec& spec : spawner::kWalls) {
+        if ((report.walls_missing & spec.wall) != 0) {
+            write_out(fmt::format("  {}: {}; {}\n", spec.name, spec.missing, spec.instead));
+        }
+    }
+    if (const std::uint32_t walls = spawner::walls_only(report.walls_missing); walls != 0) {
+        write_out(fmt::format(
+            "To run trusted code all the same: hakod --allow-missing-walls {}\n",
+            spawner::wall_names(walls)
+        ));
+    }
 }
 
 Exit doctor(const Context& context) {

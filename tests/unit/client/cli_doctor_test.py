@@ -42,10 +42,20 @@ class Doctor(unittest.TestCase):
                          "hako cannot run: the kernel lacks user_namespace.")
         self.assertRegex(done.stdout, r"user namespaces +MISSING")
 
-    def test_without_root_says_so(self) -> None:
-        done = self.run_doctor(json.dumps(GOOD | {"root": False, "missing": "root"}))
+    def test_without_root_and_user_namespaces_says_so(self) -> None:
+        done = self.run_doctor(json.dumps(GOOD | {"root": False, "missing": "user_namespace"}))
         self.assertEqual(done.returncode, 1)
-        self.assertIn("cannot run: the engine has to be started as root.", done.stdout)
+        self.assertIn("cannot run: without root this machine refuses user_namespace", done.stdout)
+
+    def test_names_the_missing_walls(self) -> None:
+        probe = json.dumps(GOOD | {"root": False, "walls_missing": ["own-ids", "cpu-time", "new"]})
+        walls = json.loads(self.run_doctor(probe, "--json").stdout)["walls_missing"]
+        self.assertEqual([(wall["name"], wall["is_wall"]) for wall in walls],
+                         [("own-ids", True), ("cpu-time", False)])
+        done = self.run_doctor(probe)
+        if done.returncode == 0:  # where all that hako needs is there
+            self.assertIn("  own-ids: no user ids of their own for sandboxes;", done.stdout)
+            self.assertTrue(done.stdout.endswith("hakod --allow-missing-walls own-ids\n"))
 
     def test_a_spawner_that_prints_no_json(self) -> None:
         done = self.run_doctor("hello")

@@ -176,7 +176,20 @@ TEST_F(Config, RefusesWithOneLineThatNamesFieldValueAndRange) {
          "--price-per-request: '-1' is not a number in 0..1000000 (currency per request)"},
         {"", {"--state", "relative"}, "state: 'relative' is not an absolute path"},
         {"", {"--account", "12345"}, "account: '12345' is not twelve digits"},
-        {"", {"--cgroup", "a/b"}, "cgroup: 'a/b' is not 1..64 letters, digits, '-', '_' or '.'"},
+        {"",
+         {"--cgroup", "a/../b"},
+         "cgroup: 'a/../b' is not 1..64 letters, digits, '-', '_', '.', '@' or ':', or several "
+         "such "
+         "with '/' between"},
+        {"",
+         {"--allow-missing-walls", "own-ids,walls"},
+         "allow_missing_walls: 'own-ids,walls' is not 'all' or some of not-root,own-ids,groups,"
+         "core-handler,memory-limit,cpu-share,process-count,freezer,cpu-time"},
+        {"",
+         {"--allow-missing-walls", "own-ids,"},
+         "allow_missing_walls: 'own-ids,' is not 'all' or some of "
+         "not-root,own-ids,groups,core-handler,"
+         "memory-limit,cpu-share,process-count,freezer,cpu-time"},
         {"",
          {"--function-concurrency", "20", "--concurrency-max", "10"},
          "function_concurrency: '20' is not at most concurrency_max (10)"},
