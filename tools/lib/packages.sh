@@ -7,9 +7,10 @@ hako_packages_build=(
     libsqlite3-dev libssl-dev libzip-dev zlib1g-dev libpcre2-dev libcurl4-openssl-dev
     libtomlplusplus-dev libcli11-dev libyaml-cpp-dev libpython3-dev python3
 )
+# uidmap: newuidmap, with which an ordinary user's sandboxes get ids of their own.
 hako_packages_test=(
     libgtest-dev libgmock-dev libbenchmark-dev python3-botocore python3-boto3 awscli nginx-light
-    curl
+    curl uidmap
 )
 hako_packages_lint=(git clang-19 clang-format-19 clang-tidy-19)
 hako_packages_fuzz=(clang-19 libclang-rt-19-dev)

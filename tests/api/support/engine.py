@@ -246,6 +246,10 @@ class Engine:
 
     # ---- what it holds ----
 
+    def sandbox_ids(self) -> tuple[int, int]:
+        """The user ids that its sandboxes have outside: first, and how many."""
+        return self.settings["sandbox_uid_base"], 131072
+
     def holdings(self) -> dict:
         """Counts that a failed invocation must leave as they were."""
         pid = self.process.pid
