@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -34,6 +35,8 @@ constexpr std::array<ControlFileSpec, kControlFileCount> kFiles = {{
 // An empty cgroup that stays frozen keeps the v1 freezer's static key on: freezing any other one
 // then takes 9 us instead of 97 (KERNEL.md).
 constexpr const char* kAnchor = "anchor";
+
+constexpr std::int64_t kThawAgainUs = 100'000;
 
 // v2: where processes go that are in the way in an inner node.
 constexpr const char* kProcessesLeaf = "engine";
@@ -158,10 +161,18 @@ std::set<std::string> list_leaves(const Hierarchy& hierarchy) {
     return leaves;
 }
 
+struct Leaf {
+    const CgroupTree& tree;
+    const std::string& name;
+};
+
 /// Kills every process of `leaf` by pidfd and waits until each is gone.
-bool kill_leaf(const Hierarchy& hierarchy, const std::string& leaf, std::int64_t deadline_us) {
+bool kill_leaf(const Hierarchy& hierarchy, const Leaf& leaf, std::int64_t deadline_us) {
     for (;;) {
-        const std::vector<int> pids = read_leaf_pids(hierarchy, leaf);
+        // Each time round: an engine that has not heard yet of its spawner's death may have frozen
+        // an idle instance since.
+        thaw_and_kill_leaf(leaf.tree, leaf.name);
+        const std::vector<int> pids = read_leaf_pids(hierarchy, leaf.name);
         if (pids.empty()) {
             return true;
         }
@@ -175,7 +186,8 @@ bool kill_leaf(const Hierarchy& hierarchy, const std::string& leaf, std::int64_t
                 continue;  // ended meanwhile; the list is read again
             }
             pollfd ended{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-            (void)::poll(&ended, 1, static_cast<int>(left_us / 1000));  // the list tells
+            const std::int64_t wait_us = std::min(left_us, kThawAgainUs);
+            (void)::poll(&ended, 1, static_cast<int>(wait_us / 1000));  // the list tells
         }
     }
 }
@@ -359,9 +371,8 @@ Result<std::uint32_t> CgroupTree::remove_leftovers(std::int64_t deadline_us) {
         leaves.merge(list_leaves(hierarchy));
     }
     for (const std::string& leaf : leaves) {
-        thaw_and_kill_leaf(*this, leaf);
         for (const Hierarchy& hierarchy : hierarchies_) {
-            if (!kill_leaf(hierarchy, leaf, deadline_us) ||
+            if (!kill_leaf(hierarchy, {.tree = *this, .name = leaf}, deadline_us) ||
                 !remove_leaf(hierarchy, leaf, deadline_us)) {
                 return fail(Errc::kTimeout, "remove leftover sandboxes");
             }
