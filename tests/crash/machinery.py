@@ -123,10 +123,13 @@ def empty_leaves(name: str) -> list[str]:
 def odd_files(engine: Engine) -> list[str]:
     """Names in the state directory that nothing permanent has."""
     found = []
-    for name in os.listdir(os.path.join(engine.state, "code")):
-        if len(name) != 64 or set(name) - set("0123456789abcdef"):
+    names = set(os.listdir(os.path.join(engine.state, "code")))
+    for name in names:
+        # A package is a directory, and beside it the zip as it was uploaded; never the zip alone.
+        package = name.removesuffix(".zip")
+        if len(package) != 64 or set(package) - set("0123456789abcdef") or package not in names:
             found.append(f"code/{name}")
     found += [name for name in os.listdir(engine.scratch) if name not in (
-        "state", "hako.sock", "hakod.log", "hako.toml", "notify.sock"
+        "state", "hako.sock", "http.sock", "hakod.log", "hako.toml", "notify.sock"
     )]
     return found
