@@ -7,9 +7,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
+#include "engine/registry/busy_names.h"
 #include "engine/registry/control_service.h"
 #include "engine/registry/function.h"
 #include "engine/registry/request.h"
@@ -34,29 +34,6 @@ struct ControlCall {
     }
 };
 
-/// While it lives no other operation may change the function.
-class BusyMark {
-public:
-    BusyMark(std::unordered_set<std::string>& names, std::string name)
-        : names_(&names), name_(std::move(name)) {
-        names_->insert(name_);
-    }
-    BusyMark(BusyMark&& other) noexcept
-        : names_(std::exchange(other.names_, nullptr)), name_(std::move(other.name_)) {}
-    BusyMark& operator=(BusyMark&&) = delete;
-    BusyMark(const BusyMark&) = delete;
-    BusyMark& operator=(const BusyMark&) = delete;
-    ~BusyMark() {
-        if (names_ != nullptr) {
-            names_->erase(name_);
-        }
-    }
-
-private:
-    std::unordered_set<std::string>* names_;
-    std::string name_;
-};
-
 /// What a request names. `function` stays valid over a park only under the function's BusyMark.
 struct ControlTarget {
     const Function* function = nullptr;
@@ -75,7 +52,7 @@ struct ControlParts {
     BlockingRunner& runner;
     ControlOptions options;
     RequestReader reader;
-    std::unordered_set<std::string> busy_names;  // functions that are being changed
+    BusyNames busy_names;  // functions that are being changed
     std::uint64_t reserved_pending = 0;  // asked for by operations that wait for the database
 
     [[nodiscard]] std::expected<FunctionName, ApiError> name_of(

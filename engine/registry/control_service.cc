@@ -225,15 +225,7 @@ std::expected<ControlTarget, ApiError> ControlParts::whole_function(
 }
 
 std::expected<BusyMark, ApiError> ControlParts::mark_busy(std::string_view name) {
-    std::string key(name);
-    if (busy_names.contains(key)) {
-        return std::unexpected(conflict(fmt::format(
-            "The operation cannot be performed at this time. An update is in progress for "
-            "resource: {}",
-            function_arn(registry.identity(), name)
-        )));
-    }
-    return BusyMark(busy_names, std::move(key));
+    return busy_names.mark(std::string(name), function_arn(registry.identity(), name));
 }
 
 void ControlParts::announce(const FunctionRef& before, const FunctionRef& after) const {

@@ -10,7 +10,6 @@
 #include "engine/base/result.h"
 #include "engine/registry/digest.h"
 #include "engine/registry/json_writer.h"
-#include "engine/registry/site_busy.h"
 #include "engine/registry/site_service.h"
 
 // HTTP APIs: operations of hako's own (engine/model/api/http_apis.api).

@@ -9,7 +9,6 @@
 
 #include "engine/base/ensure.h"
 #include "engine/base/result.h"
-#include "engine/registry/site_busy.h"
 
 namespace hako::registry {
 
@@ -86,16 +85,8 @@ SiteService::Outcome SiteService::handle(const Request& request) {
     return (this->*route->handle)(request);
 }
 
-std::expected<SiteService::BusyMark, ApiError> SiteService::mark_busy(std::string_view name) {
-    std::string key(name);
-    if (busy_names_.contains(key)) {
-        return std::unexpected(conflict(
-            "The operation cannot be performed at this time. An update is in progress for "
-            "resource: " +
-            key
-        ));
-    }
-    return BusyMark(busy_names_, std::move(key));
+std::expected<BusyMark, ApiError> SiteService::mark_busy(std::string_view name) {
+    return busy_names_.mark(std::string(name), name);
 }
 
 }  // namespace hako::registry

@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 
 #include "engine/registry/api_error.h"
+#include "engine/registry/busy_names.h"
 #include "engine/registry/control_service.h"
 #include "engine/registry/function_url.h"
 #include "engine/registry/http_api.h"
@@ -46,7 +46,6 @@ public:
 
 private:
     struct Route;
-    class BusyMark;
 
     [[nodiscard]] static const Route* find_route(std::string_view operation);
     [[nodiscard]] std::expected<BusyMark, ApiError> mark_busy(std::string_view name);
@@ -79,7 +78,7 @@ private:
     std::string url_base_;
     UrlTable urls_;
     HttpApiTable http_apis_;
-    std::unordered_set<std::string> busy_names_;  // what is being changed
+    BusyNames busy_names_;  // what is being changed
 };
 
 /// From the settings that the database keeps: the members of a request for it.

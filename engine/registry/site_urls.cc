@@ -9,7 +9,6 @@
 #include "engine/base/result.h"
 #include "engine/registry/digest.h"
 #include "engine/registry/json_writer.h"
-#include "engine/registry/site_busy.h"
 #include "engine/registry/site_service.h"
 
 // Function URLs. What is written here about their answers was recorded from AWS.

@@ -1,16 +1,17 @@
 #pragma once
 
+#include <expected>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 #include <utility>
 
-#include "engine/registry/site_service.h"
+#include "engine/registry/api_error.h"
 
-// Inside of SiteService, shared by its source files.
 namespace hako::registry {
 
 /// While it lives nobody else may change what has that name.
-class SiteService::BusyMark {
+class BusyMark {
 public:
     BusyMark(std::unordered_set<std::string>& names, std::string name)
         : names_(&names), name_(std::move(name)) {
@@ -30,6 +31,27 @@ public:
 private:
     std::unordered_set<std::string>* names_;
     std::string name_;
+};
+
+/// What operations that wait for the database are changing. Outlives its marks.
+class BusyNames {
+public:
+    /// Errors: 409, as Lambda words it, if `name` has a mark; `resource` is for the text.
+    [[nodiscard]] std::expected<BusyMark, ApiError> mark(
+        std::string name, std::string_view resource
+    ) {
+        if (names_.contains(name)) {
+            return std::unexpected(conflict(
+                "The operation cannot be performed at this time. An update is in progress for "
+                "resource: " +
+                std::string(resource)
+            ));
+        }
+        return BusyMark(names_, std::move(name));
+    }
+
+private:
+    std::unordered_set<std::string> names_;
 };
 
 }  // namespace hako::registry
