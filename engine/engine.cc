@@ -11,6 +11,7 @@
 #include "engine/background.h"
 #include "engine/base/clock.h"
 #include "engine/base/ensure.h"
+#include "engine/engine_status.h"
 #include "engine/gateway/frame/server.h"
 #include "engine/gateway/http/router.h"
 #include "engine/gateway/http/server.h"
@@ -32,7 +33,6 @@
 #include "engine/registry/site_service.h"
 #include "engine/registry/store.h"
 #include "engine/ring/loop.h"
-#include "engine/version.h"
 
 namespace hako {
 namespace {
@@ -358,28 +358,19 @@ std::uint32_t Engine::Parts::requests_in_flight() const {
 }
 
 std::string Engine::Parts::status_json() const {
-    const observe::Metrics now = metrics_now();
-    return fmt::format(
-        R"({{"Version":"{}","Pid":{},"KeeperPid":{},"SpawnerPid":{},"SpawnerNumber":{},)"
-        R"("User":"{}","WallsMissing":[{}],"UptimeUs":{},"Functions":{},"Instances":{},)"
-        R"("IdleInstances":{},"FrozenInstances":{},"InFlight":{},"Connections":{},"Features":{},"Metrics":{}}})",
-        kVersion,
-        ::getpid(),
-        input.keeper_pid,
-        link->spawner_pid(),
-        link->spawner_number(),
-        (link->features() & spawner::kFeatureUserNamespace) != 0 ? "ordinary" : "root",
-        walls.json(),
-        now_us() - metrics.start_us,
-        functions->functions_count(),
-        now.instances_count,
-        now.instances_idle_count,
-        manager->frozen_count(),
-        now.in_flight_count,
-        now.connections_count,
-        link->features(),
-        now.to_json(now_us())
-    );
+    const EngineStatus status{
+        .identity = functions->identity(),
+        .url_base = input.settings.url_base,
+        .walls_missing = walls.json(),
+        .keeper_pid = input.keeper_pid,
+        .spawner_pid = link->spawner_pid(),
+        .spawner_number = link->spawner_number(),
+        .features = link->features(),
+        .functions_count = functions->functions_count(),
+        .frozen_count = manager->frozen_count(),
+        .metrics = metrics_now(),
+    };
+    return status.to_json(now_us());
 }
 
 void Engine::Parts::start_provisioned(const registry::FunctionRef& version) {

@@ -68,7 +68,7 @@ Exit deploy_stack(const Context& context, const DeployOptions& options) {
         .stack_name = stack_name(options),
         .account = text_at(root, "Account"),
         .region = text_at(root, "Region"),
-        .api_base_url = text_at(root, "HttpApiBaseUrl"),
+        .api_base_url = text_at(root, "UrlBase") + "/api",
         .parameters = parameters_of(options),
     };
     const deploy::Stack stack = deploy::read_template(source, surroundings);

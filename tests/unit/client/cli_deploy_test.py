@@ -8,7 +8,7 @@ from cli_harness import CliTest, run
 NOT_THERE = (404, b"ResourceNotFoundException", b'{"Type":"User","Message":"not there"}')
 EMPTY_ENGINE = {
     "GetEngineStatus": b'{"Account":"123456789012","Region":"eu-west-1",'
-                       b'"HttpApiBaseUrl":"http://h/api"}',
+                       b'"UrlBase":"http://h"}',
     "GetFunctionConfiguration": NOT_THERE,
     "GetFunctionConcurrency": NOT_THERE,
     "GetFunctionEventInvokeConfig": NOT_THERE,
@@ -119,7 +119,7 @@ class Deploy(CliTest):
             "Qualifier": "live", "PayloadFormatVersion": "2.0",
         }])
         self.assertEqual(self.asked("PutSchedule")[0][1]["State"], "DISABLED")
-        self.assertIn("  Url: http://h/api/shop-http/$default/items/1\n", out)
+        self.assertIn("  Url: http://h/api/shop-http/items/1\n", out)
 
     def test_what_fails_later_is_undone(self):
         code, out, err = self.deploy(
@@ -160,6 +160,16 @@ class Deploy(CliTest):
         self.assertEqual(code, 4)
         self.assertIn("the template needs GetSchedule, which this engine does not have", err)
         self.assertEqual(self.asked("CreateFunction"), [])
+
+    def test_what_an_engine_lacks_matters_only_to_who_asks_for_it(self):
+        unknown = (404, b"UnknownOperationException", b'{"message":"no"}')
+        lacks = {"GetFunctionEventInvokeConfig": unknown}
+        code, out, err = self.deploy(FUNCTION, "--plan", **lacks)
+        self.assertEqual((code, err), (0, ""), out)
+        asks = FUNCTION + "      EventInvokeConfig: {MaximumRetryAttempts: 1}\n"
+        code, _, err = self.deploy(asks, "--plan", **lacks)
+        self.assertEqual(code, 4)
+        self.assertIn("the template needs GetFunctionEventInvokeConfig", err)
 
     def test_a_function_that_left_the_template_is_removed(self):
         functions = b'{"Functions":[{"FunctionName":"shop-Old","FunctionArn":"arn:old"}]}'

@@ -22,12 +22,12 @@ JsonDocument parsed(const std::string& json) {
 }  // namespace
 
 std::optional<JsonDocument> ask(
-    Client& client, std::string_view operation, const std::string& request
+    Client& client, std::string_view operation, const std::string& request, bool wants
 ) {
     try {
         return parsed(control(client, operation, request));
     } catch (const ApiFailure& failure) {
-        if (failure.code() == "UnknownOperationException") {
+        if (failure.code() == "UnknownOperationException" && wants) {
             throw Failure(
                 Exit::kApiError,
                 fmt::format("the template needs {}, which this engine does not have", operation)

@@ -15,9 +15,10 @@ namespace hako::cli::deploy {
 /// The tag by which functions are known to belong to a stack.
 inline constexpr const char* kStackTag = "hako:stack";
 
-/// The operation's answer; nothing if the engine says 404.
+/// The operation's answer; nothing if the engine says 404. An engine that does not have the
+/// operation has nothing of its kind either: a failure only if the template `wants` some.
 [[nodiscard]] std::optional<JsonDocument> ask(
-    Client& client, std::string_view operation, const std::string& request
+    Client& client, std::string_view operation, const std::string& request, bool wants = true
 );
 
 /// `{"FunctionName": NAME, ...}`: further members as pairs of text.

@@ -286,7 +286,11 @@ void Planner::plan_concurrency(const FunctionSpec& function) {
 }
 
 void Planner::plan_event_config(const FunctionSpec& function) {
-    const auto now = ask(client_, "GetFunctionEventInvokeConfig", named(function.name));
+    const auto now =
+        ask(client_,
+            "GetFunctionEventInvokeConfig",
+            named(function.name),
+            !function.event_config.empty());
     if (!now && function.event_config.empty()) {
         return;
     }

@@ -203,8 +203,10 @@ std::string Reader::name_in(
     return fallback;
 }
 
+/// As the front door serves it. Without `url_base` in the engine's settings, only the path.
 std::string Reader::api_url(const std::string& name, const std::string& stage) const {
-    return fmt::format("{}/{}/{}", surroundings_.api_base_url, name, stage);
+    const std::string last = stage == "$default" ? "" : "/" + stage;
+    return fmt::format("{}/{}{}", surroundings_.api_base_url, name, last);
 }
 
 /// Names must stand before any property is read: functions refer to each other both ways.

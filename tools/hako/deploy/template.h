@@ -83,7 +83,7 @@ struct Surroundings {
     std::string stack_name;
     std::string account = "123456789012";
     std::string region = "us-east-1";
-    std::string api_base_url;  ///< in front of /NAME/STAGE
+    std::string api_base_url;  ///< in front of /NAME[/STAGE]
     Pairs parameters;          ///< given on the command line
 };
 
