@@ -32,6 +32,10 @@ std::string encode(const InvokeResult& result) {
     return bytes.append(result.version).append(result.error_code).append(result.log_tail);
 }
 
+std::string encode(const StreamBegin& begin) {
+    return bytes_of_struct(begin.meta).append(begin.version).append(begin.content_type);
+}
+
 std::string encode(const ControlRequest& request) {
     std::string bytes = bytes_of_struct(ControlMeta{
         .operation_bytes = static_cast<std::uint16_t>(request.operation.size()),
@@ -46,7 +50,7 @@ void check_limits(const FrameHeader& header, bool from_client) {
     ENSURE(header.meta_bytes <= kMetaBytesMax, "meta data is bounded");
     ENSURE(header.payload_bytes <= kControlPayloadBytesMax, "payloads are bounded");
     const auto type = static_cast<std::uint16_t>(header.type);
-    ENSURE(type >= 1 && type <= 7, "an accepted type is known");
+    ENSURE(type >= 1 && type <= 9, "an accepted type is known");
     ENSURE(!from_client || type == 1 || type == 3 || type == 5, "clients only ask");
 }
 
@@ -73,6 +77,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
     if (const auto result = decode_invoke_result(meta)) {
         ENSURE(fuzz::lies_in(result->log_tail, meta), "the log is a view into the input");
         ENSURE(encode(*result) == meta, "an InvokeResult goes back to the same bytes");
+    }
+    if (const auto begin = decode_stream_begin(meta)) {
+        ENSURE(fuzz::lies_in(begin->content_type, meta), "the type is a view into the input");
+        ENSURE(encode(*begin) == meta, "a StreamBegin goes back to the same bytes");
     }
     if (const auto control = decode_control(meta)) {
         ENSURE(fuzz::lies_in(control->json, meta), "the JSON is a view into the input");

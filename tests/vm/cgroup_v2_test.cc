@@ -112,7 +112,7 @@ TEST_F(CgroupV2, EveryFeatureBitButTheResetIsThere) {
     constexpr std::uint64_t kAll = spawner::kFeatureCgroupV2 | spawner::kFeatureMemoryController |
                                    spawner::kFeatureCpuController |
                                    spawner::kFeaturePidsController | spawner::kFeatureFreezer |
-                                   spawner::kFeatureSwapLimit;
+                                   spawner::kFeatureSwapLimit | spawner::kFeatureCpuTime;
     EXPECT_EQ(tree->features() & ~spawner::kFeatureMemoryPeakReset, kAll);
     tree->remove_tree();
 }
